@@ -1,0 +1,1 @@
+"""The prior-authorization gateway: a completed order in, a decided authorization and evidence out."""

@@ -1,0 +1,1 @@
+"""ELM and FHIRPath over a frozen record snapshot. Pure: no server is called, no clock is read."""
