@@ -1,0 +1,60 @@
+"""Exact bytes, found by tenant, case and digest. Nothing is shared between cases or tenants (T14)."""
+
+from __future__ import annotations
+
+import hashlib
+
+import sqlalchemy as sa
+
+from gateway.errors import IntegrityError, NotFound
+from gateway.store.base import Repository, record_of
+from gateway.store.rows import ObjectRow
+from gateway.store.tables import objects
+
+_known = sa.select(*[column for column in objects.c if column.name != "body"])
+
+
+class Objects(Repository):
+    """Named queries over stored bytes."""
+
+    def put(self, tenant_id: str, case_id: str, body: bytes, media_type: str) -> str:
+        """Stores the bytes and returns their SHA-256 (hex); the same bytes again change nothing."""
+        digest = hashlib.sha256(body).hexdigest()
+        values = {
+            "tenant_id": tenant_id,
+            "case_id": case_id,
+            "digest": digest,
+            "media_type": media_type,
+            "size_bytes": len(body),
+            "created_at": self._now(),
+            "body": body,
+        }
+        self._insert_new(objects, values)
+        return digest
+
+    def get(self, tenant_id: str, case_id: str, digest: str) -> bytes:
+        """The exact bytes; raises NotFound, or IntegrityError where they no longer have this digest."""
+        statement = sa.select(objects.c.body).where(_is(tenant_id, case_id, digest))
+        body: bytes | None = self._connection.execute(statement).scalar()
+        if body is None:
+            raise NotFound("There is no such object.")
+        if hashlib.sha256(body).hexdigest() != digest:
+            raise IntegrityError("Stored bytes do not match their digest.", code="integrity.object")
+        return bytes(body)
+
+    def describe(self, tenant_id: str, case_id: str, digest: str) -> ObjectRow:
+        """Type and size of the bytes; raises NotFound."""
+        row = self._one(_known.where(_is(tenant_id, case_id, digest)))
+        if row is None:
+            raise NotFound("There is no such object.")
+        return record_of(ObjectRow, row)
+
+    def list(self, tenant_id: str, case_id: str) -> tuple[ObjectRow, ...]:
+        """What the case stores, oldest first, without the bytes."""
+        of_case = (objects.c.tenant_id == tenant_id, objects.c.case_id == case_id)
+        ordered = _known.where(*of_case).order_by(objects.c.created_at, objects.c.digest)
+        return tuple(record_of(ObjectRow, row) for row in self._all(ordered))
+
+
+def _is(tenant_id: str, case_id: str, digest: str) -> sa.ColumnElement[bool]:
+    return sa.and_(objects.c.tenant_id == tenant_id, objects.c.case_id == case_id, objects.c.digest == digest)

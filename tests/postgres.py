@@ -1,0 +1,135 @@
+"""A throw-away PostgreSQL cluster for tests: made from the system's own programs, gone afterwards.
+
+`initdb` and `pg_ctl` refuse to run as root; then the work is done as the system user `postgres`
+through `runuser` or `su`. Without the programs, or without such a user, `start_cluster` says why.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+_SETTINGS = {
+    "listen_addresses": "'127.0.0.1'",
+    "fsync": "on",
+    "max_connections": "200",
+    "shared_buffers": "'128MB'",
+    "log_min_messages": "fatal",
+}
+
+
+class Unavailable(Exception):
+    """PostgreSQL cannot be started here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A running server on a loopback port; `new_database` gives an empty database's url."""
+
+    port: int
+    user: str
+    folder: Path
+    programs: Path
+
+    def url(self, database: str) -> str:
+        """SQLAlchemy url of a database in this cluster."""
+        return f"postgresql+psycopg://{self.user}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """Makes an empty database and returns its url."""
+        name = f"t_{uuid.uuid4().hex[:12]}"
+        where = f"host=127.0.0.1 port={self.port} user={self.user} dbname=postgres"
+        with psycopg.connect(where, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type, unused-ignore]
+        return self.url(name)
+
+
+def find_programs() -> Path:
+    """Folder that holds `initdb` and `pg_ctl`; raises Unavailable."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+    on_path = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
+    for folder in [*reversed(versions), *on_path]:
+        if (folder / "initdb").exists() and (folder / "pg_ctl").exists():
+            return folder
+    raise Unavailable("PostgreSQL's initdb and pg_ctl are not installed")
+
+
+def _as_owner(command: list[str]) -> list[str]:
+    """`command`, run as the user `postgres` where we are root."""
+    if os.geteuid() != 0:
+        return command
+    if shutil.which("runuser"):
+        return ["runuser", "-u", "postgres", "--", *command]
+    return ["su", "postgres", "-s", "/bin/sh", "-c", shlex.join(command)]
+
+
+def _run(command: list[str]) -> None:
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    done = subprocess.run(_as_owner(command), cwd="/", timeout=60, check=False, **quiet)  # type: ignore[call-overload]
+    if done.returncode != 0:
+        raise Unavailable(f"{Path(command[0]).name} failed: {done.stderr.decode(errors='replace').strip()[-300:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _prepare_folder() -> tuple[Path, str]:
+    folder = Path(tempfile.mkdtemp(prefix="pa-pg-", dir="/tmp"))
+    if os.geteuid() != 0:
+        return folder, pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        owner = pwd.getpwnam("postgres")
+    except KeyError:
+        folder.rmdir()
+        raise Unavailable("running as root and there is no user `postgres` to run the server as") from None
+    os.chown(folder, owner.pw_uid, owner.pw_gid)
+    return folder, "postgres"
+
+
+def _settings(port: int, folder: Path) -> str:
+    values = _SETTINGS | {"port": str(port), "unix_socket_directories": f"'{folder}'"}
+    return " ".join(f"-c {name}={value}" for name, value in values.items())
+
+
+@contextmanager
+def start_cluster() -> Iterator[Cluster]:
+    """A running cluster in a temporary folder; stopped and removed at the end. Raises Unavailable."""
+    programs = find_programs()
+    folder, user = _prepare_folder()
+    kept, port = folder / "kept", _free_port()
+    control = [str(programs / "pg_ctl"), "-D", str(kept), "-w", "-t", "30"]
+    try:
+        _run([str(programs / "initdb"), "-D", str(kept), "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync"])
+        _run([*control, "-l", str(folder / "log"), "-o", _settings(port, folder), "start"])
+        try:
+            yield Cluster(port=port, user=user, folder=folder, programs=programs)
+        finally:
+            _run([*control, "-m", "immediate", "stop"])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def cluster_or_skip() -> Iterator[Cluster]:
+    """`start_cluster`, but a test that asks for it is skipped with the reason where there is none."""
+    try:
+        with start_cluster() as cluster:
+            yield cluster
+    except Unavailable as reason:
+        pytest.skip(str(reason))
