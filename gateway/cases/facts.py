@@ -1,0 +1,166 @@
+"""What a case must remember between its stages: digests of stored bytes and small words, no content.
+
+Everything large or personal lies in the content-addressed objects; a fact names it by digest. Facts
+travel as JSON text in the case row and change only together with an event.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormFact:
+    """One payer form of the case."""
+
+    form_id: str
+    """Short id of the form within its case: `1`, `2`, …"""
+    canonical: str
+    """`url|version` of the Questionnaire."""
+    title: str
+    """Title that people see."""
+    package: str
+    """Digest of the package response body the form came in."""
+    position: int
+    """Which package of that response, from 0."""
+    response: str = ""
+    """Digest of the newest QuestionnaireResponse; empty before it is populated."""
+    trace: str = ""
+    """Digest of the population trace; empty before it is populated."""
+    status: str = "new"
+    """new, in-progress or completed."""
+    open_required: tuple[str, ...] = ()
+    """Link ids of enabled required items without an answer."""
+    answered: int = 0
+    """Answers in the newest response."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedDocument:
+    """Something the payer asked for after a pend."""
+
+    code: str
+    """What kind of document: LOINC attachment code or X12 report type."""
+    text: str
+    """The same in words, as far as the payer gave any."""
+    control_number: str
+    """Attachment control number that the answer must carry."""
+    line: int = 0
+    """Item sequence it is about; 0 for the whole request."""
+    attachment: str = ""
+    """Digest of the Parameters that answer it; empty while open."""
+    sent: bool = False
+    """Whether the payer took the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteBack:
+    """Something the EHR has to be told."""
+
+    kind: str
+    """coverage-information, task or claim-response."""
+    digest: str
+    """Digest of the object to be written or merged."""
+    done: bool = False
+    """Whether the EHR has it."""
+    attempts: int = 0
+    """Tries so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything a stage may need to know of the stages before it. Empty text means not yet."""
+
+    body: str = ""
+    """Digest of the posted body."""
+    body_type: str = ""
+    """Media type of the posted body."""
+    order_digest: str = ""
+    """Digest of the order as JSON when it was accepted."""
+    snapshot: str = ""
+    """Digest of the extract manifest: which resource versions were read."""
+    need: str = ""
+    """Digest of the payer's coverage answer."""
+    need_action: str = ""
+    """What the coverage answer calls for (action of gateway/policy/need.py)."""
+    assertion_id: str = ""
+    """Coverage assertion id; kept for ever."""
+    satisfied_number: str = ""
+    """Authorization number of an authorization already on file."""
+    coverage_information: str = ""
+    """Digest of the answered order that carries coverage-information."""
+    questionnaires: tuple[str, ...] = ()
+    """Canonicals that the coverage answer named."""
+    evaluation: str = ""
+    """Digest of the clinical evaluation."""
+    verdict: str = ""
+    """Verdict of the clinical evaluation."""
+    lines: tuple[str, ...] = ()
+    """One sentence per missing or undecided element."""
+    is_overridden: bool = False
+    """A person decided to go on in spite of the gaps."""
+    forms_fetched: bool = False
+    """Whether the payer was asked for its forms."""
+    forms: tuple[FormFact, ...] = ()
+    """The payer's forms."""
+    document: str = ""
+    """Digest of the sealed document Bundle."""
+    submission_id: str = ""
+    """Id of the submission row in force."""
+    answer: str = ""
+    """Digest of the newest payer answer (PAS response Bundle)."""
+    authorization_numbers: tuple[str, ...] = ()
+    """Numbers the payer gave with an approval."""
+    denial_reasons: tuple[str, ...] = ()
+    """Reasons of a denial, as the payer worded them."""
+    requests: tuple[RequestedDocument, ...] = ()
+    """Documents the payer asked for."""
+    write_backs: tuple[WriteBack, ...] = ()
+    """What the EHR has been or has to be told."""
+    task_id: str = ""
+    """Id of our Task in the EHR."""
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    """Failed tries in a row, by step."""
+    wait: str = ""
+    """Step that waits for its next try; empty when nothing waits."""
+
+    def to_text(self) -> str:
+        """JSON text of the facts that are not empty."""
+        return json.dumps({key: value for key, value in asdict(self).items() if value not in ("", (), {}, False)})
+
+    def failed(self, step: str) -> Facts:
+        """The facts with one more failed try of `step`."""
+        return replace(self, attempts={**self.attempts, step: self.attempts.get(step, 0) + 1}, wait=step)
+
+    def succeeded(self, step: str) -> Facts:
+        """The facts with the failed tries of `step` forgotten."""
+        others = {name: count for name, count in self.attempts.items() if name != step}
+        return replace(self, attempts=others, wait="" if self.wait == step else self.wait)
+
+    def form(self, form_id: str) -> FormFact | None:
+        """The form of that id, or None."""
+        return next((form for form in self.forms if form.form_id == form_id), None)
+
+    def with_form(self, changed: FormFact) -> Facts:
+        """The facts with one form replaced."""
+        return replace(self, forms=tuple(changed if f.form_id == changed.form_id else f for f in self.forms))
+
+    def pending_write_back(self) -> WriteBack | None:
+        """The first thing the EHR does not know yet, or None."""
+        return next((item for item in self.write_backs if not item.done), None)
+
+
+def read_facts(text: str) -> Facts:
+    """Facts of the JSON text that `to_text` wrote; missing keys are empty."""
+    raw: dict[str, Any] = json.loads(text or "{}")
+    raw["forms"] = tuple(FormFact(**_tuples(item)) for item in raw.get("forms", ()))
+    raw["requests"] = tuple(RequestedDocument(**item) for item in raw.get("requests", ()))
+    raw["write_backs"] = tuple(WriteBack(**item) for item in raw.get("write_backs", ()))
+    return Facts(**_tuples(raw))
+
+
+def _tuples(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
