@@ -99,10 +99,16 @@ class Cases(Repository):
         inner = sa.select(sa.literal(1)).where(*conditions(tenant_id, chosen)).limit(at_most).subquery()
         return int(self._connection.execute(sa.select(sa.func.count()).select_from(inner)).scalar_one())
 
-    def due(self, now: datetime, limit: int = 100) -> tuple[CaseRow, ...]:
-        """Cases of all tenants whose `due_at` has come, longest waiting first. For the sweep alone."""
-        statement = sa.select(cases).where(cases.c.due_at <= now).order_by(cases.c.due_at, cases.c.case_id)
-        return self._records(statement.limit(limit))
+    def due(self, now: datetime, limit: int = 100, *, after: CaseRow | None = None) -> tuple[CaseRow, ...]:
+        """Cases of all tenants whose `due_at` has come, longest waiting first. For the sweep alone.
+
+        `after` is the last row of the page before.
+        """
+        statement = sa.select(cases).where(cases.c.due_at <= now)
+        if after is not None:
+            place = (sa.literal(after.due_at, cases.c.due_at.type), sa.literal(after.case_id, cases.c.case_id.type))
+            statement = statement.where(sa.tuple_(cases.c.due_at, cases.c.case_id) > sa.tuple_(*place))
+        return self._records(statement.order_by(cases.c.due_at, cases.c.case_id).limit(limit))
 
     def next_due_at(self) -> datetime | None:
         """When the next case of any tenant is due; None where none is."""

@@ -60,6 +60,7 @@ def _open_sqlite(url: URL, *, create: bool) -> Engine:
         connect_args={"check_same_thread": False, "isolation_level": None},
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin_sqlite)
@@ -111,5 +112,6 @@ def _open_postgresql(url: URL) -> Engine:
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={"application_name": "pa-gateway", "connect_timeout": 10},
     )

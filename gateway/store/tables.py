@@ -65,6 +65,7 @@ cases = sa.Table(
     sa.Index(
         "cases_due",
         "due_at",
+        "case_id",
         postgresql_where=sa.text("due_at IS NOT NULL"),
         sqlite_where=sa.text("due_at IS NOT NULL"),
     ),
@@ -142,7 +143,7 @@ submissions = sa.Table(
 )
 
 notifications = sa.Table(
-    "notifications",
+    "payer_notifications",
     metadata,
     _key("tenant_id"),
     _key("notification_id"),
@@ -154,10 +155,10 @@ notifications = sa.Table(
     sa.Column("case_id", plain_text()),
     sa.Column("processed_at", Instant),
     _text("quarantined"),
-    sa.UniqueConstraint("tenant_id", "token_sha256", "event_number", "digest", name="notifications_once"),
-    sa.Index("notifications_case", "tenant_id", "case_id"),
+    sa.UniqueConstraint("tenant_id", "token_sha256", "event_number", "digest", name="payer_notifications_once"),
+    sa.Index("payer_notifications_case", "tenant_id", "case_id"),
     sa.Index(
-        "notifications_open",
+        "payer_notifications_open",
         "received_at",
         postgresql_where=sa.text("processed_at IS NULL"),
         sqlite_where=sa.text("processed_at IS NULL"),

@@ -76,7 +76,7 @@ def _cases() -> None:
     op.create_index(
         "cases_due",
         "cases",
-        ["due_at"],
+        ["due_at", "case_id"],
         unique=False,
         postgresql_where=sa.text("due_at IS NOT NULL"),
         sqlite_where=sa.text("due_at IS NOT NULL"),
@@ -185,7 +185,7 @@ def _exchange() -> None:
     )
     op.create_index("subscriptions_payer", "subscriptions", ["tenant_id", "payer"], unique=False)
     op.create_table(
-        "notifications",
+        "payer_notifications",
         sa.Column("tenant_id", TEXT, nullable=False),
         sa.Column("notification_id", TEXT, nullable=False),
         sa.Column("token_sha256", TEXT, nullable=False),
@@ -197,12 +197,12 @@ def _exchange() -> None:
         sa.Column("processed_at", INSTANT, nullable=True),
         sa.Column("quarantined", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "notification_id"),
-        sa.UniqueConstraint("tenant_id", "token_sha256", "event_number", "digest", name="notifications_once"),
+        sa.UniqueConstraint("tenant_id", "token_sha256", "event_number", "digest", name="payer_notifications_once"),
     )
-    op.create_index("notifications_case", "notifications", ["tenant_id", "case_id"], unique=False)
+    op.create_index("payer_notifications_case", "payer_notifications", ["tenant_id", "case_id"], unique=False)
     op.create_index(
-        "notifications_open",
-        "notifications",
+        "payer_notifications_open",
+        "payer_notifications",
         ["received_at"],
         unique=False,
         postgresql_where=sa.text("processed_at IS NULL"),
