@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from gateway.profiles.pas_input import (
+    CareTeamMember,
+    CompletedForm,
+    PasCodes,
+    PasDiagnosis,
+    PasItem,
+    PasRequest,
+    SealedDocument,
+    Supporting,
+    TransmissionIdentifiers,
+)
+from gateway.profiles.pas_order import diagnoses_of, information_in_force, service_days, service_of
 from gateway.profiles.pas_records import (
     AddedItem,
     AuthorizationNumber,
@@ -13,6 +25,8 @@ from gateway.profiles.pas_records import (
     PasAnswer,
     ReviewReason,
 )
+from gateway.profiles.pas_request import build_request_bundle
+from gateway.profiles.pas_resources import build_insurer
 from gateway.profiles.pas_response import echoes_request, read_inquiry_answer, read_inquiry_issues, read_pas_answer
 from gateway.profiles.pas_review import REVIEW_ACTION_CODES
 from gateway.profiles.pas_subscription import (
@@ -29,19 +43,34 @@ __all__ = [
     "AuthorizationNumber",
     "AuthorizationPeriod",
     "BusinessError",
+    "CareTeamMember",
+    "CompletedForm",
     "DocumentRequest",
     "HeaderReview",
     "ItemReview",
     "NotificationEvent",
     "NotificationMessage",
     "PasAnswer",
+    "PasCodes",
+    "PasDiagnosis",
+    "PasItem",
+    "PasRequest",
     "REVIEW_ACTION_CODES",
     "ReviewReason",
+    "SealedDocument",
+    "Supporting",
+    "TransmissionIdentifiers",
     "VERSION",
+    "build_insurer",
+    "build_request_bundle",
     "build_subscription",
+    "diagnoses_of",
     "echoes_request",
+    "information_in_force",
     "read_inquiry_answer",
     "read_inquiry_issues",
     "read_notification",
     "read_pas_answer",
+    "service_days",
+    "service_of",
 ]
