@@ -13,8 +13,7 @@ from gateway.demo.charts_sheet import Sheet
 def add_problem(sheet: Sheet) -> None:
     """The neck problem itself, as a problem-list entry."""
     recipe = sheet.recipe
-    onset = {"onsetString": recipe.onset_text} if recipe.onset_text else {"onsetDateTime": recipe.onset}
-    add_condition(sheet, "problem", recipe.indication, recorded_on=recipe.recorded_on, facts=onset)
+    add_condition(sheet, "problem", recipe.indication, recorded_on=recipe.recorded_on, facts=recipe.onset)
 
 
 def add_condition(
@@ -111,7 +110,7 @@ def add_order(sheet: Sheet) -> None:
         "subject": sheet.ref("patient"),
         "encounter": sheet.ref("visit"),
         "occurrencePeriod": {"start": recipe.order_on.isoformat(), "end": until.isoformat()},
-        "authoredOn": sheet.at(recipe.order_on, recipe.order_at),
+        "authoredOn": sheet.ordered_at(),
         "requester": sheet.ref("doctor"),
         **(reason or {"reasonReference": [sheet.ref("problem")]}),
         "insurance": [sheet.ref("coverage")],

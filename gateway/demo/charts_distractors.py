@@ -105,6 +105,7 @@ def _add_wellness(sheet: Sheet, row: Mapping[str, Any]) -> None:
     period = {"start": sheet.at(day, "13:00"), "end": sheet.at(day, "13:40")}
     add_visit(sheet, "wellness-visit", "wellness-visit", period)
     add_note(sheet, "wellness-note", day, row["note"], visit="wellness-visit")
+    _add_intake(sheet, day, row)
     vaccine = {
         "status": "completed",
         "vaccineCode": sheet.concept("influenza-vaccine"),
@@ -123,6 +124,21 @@ def _add_wellness(sheet: Sheet, row: Mapping[str, Any]) -> None:
         "recordedDate": row["allergy_recorded_on"].isoformat(),
     }
     sheet.add("allergy", "AllergyIntolerance", allergy)
+
+
+def _add_intake(sheet: Sheet, on: date, row: Mapping[str, Any]) -> None:
+    """A form of the practice that is no score of anything."""
+    answers = [{"linkId": key, "answer": [{"valueBoolean": value}]} for key, value in row["intake"].items()]
+    body = {
+        "questionnaire": row["intake_form"],
+        "status": "completed",
+        "subject": sheet.ref("patient"),
+        "authored": sheet.at(on, "12:50"),
+        "author": sheet.ref("patient"),
+        "source": sheet.ref("patient"),
+        "item": answers,
+    }
+    sheet.add("intake", "QuestionnaireResponse", body)
 
 
 def _measure(sheet: Sheet, name: str, concept: str, category: str, on: date, row: Mapping[str, Any]) -> None:

@@ -49,14 +49,15 @@ class Recipe:
     member_id: str
     indication: str
     """Concept of the neck problem."""
-    onset: str
-    """Date or partial date as the chart states it."""
-    onset_text: str
+    onset: Mapping[str, Any]
+    """The onset element of the problem, ready to be put in."""
     recorded_on: date
     first_visit_on: date | None
     order_on: date
     order_at: time
     """Local time of the order."""
+    order_in_utc: bool
+    """Whether the order's instant is written in UTC."""
     order_priority: str
     order_reason: str
     """Concept coded on the order instead of a reference to the problem."""

@@ -7,7 +7,7 @@ payer resources are shared: their ids depend on their name alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid5
@@ -79,6 +79,13 @@ class Sheet:
         local = clock if isinstance(clock, time) else time.fromisoformat(clock)
         return datetime.combine(on, local, self._zone).isoformat()
 
+    def ordered_at(self) -> str:
+        """Instant of the order, with the practice's offset or, where the recipe says so, in UTC."""
+        local = self.at(self.recipe.order_on, self.recipe.order_at)
+        if not self.recipe.order_in_utc:
+            return local
+        return datetime.fromisoformat(local).astimezone(UTC).isoformat().replace("+00:00", "Z")
+
     def bundle(self) -> dict[str, Any]:
         """The chart as a collection Bundle, stamped with the time of the order."""
         base = str(self.practice["base_url"])
@@ -87,7 +94,7 @@ class Sheet:
             "id": f"chart-{self.recipe.chart_id.lower()}",
             "meta": {"tag": self.concept("test-data")["coding"]},
             "type": "collection",
-            "timestamp": self.at(self.recipe.order_on, self.recipe.order_at),
+            "timestamp": self.ordered_at(),
             "entry": [{"fullUrl": base + key, "resource": resource} for key, resource in self.entries.items()],
         }
 
