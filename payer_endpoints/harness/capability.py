@@ -1,0 +1,54 @@
+"""CapabilityStatement of a simulated payer. Source: spec/pas.md §14, IntermediaryCapabilities of PAS 2.2.1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from payer_endpoints.harness import names
+from payer_endpoints.harness.config import Payer
+
+_TOPIC = names.BACKPORT + "capabilitystatement-subscriptiontopic-canonical"
+
+
+def capability_statement(payer: Payer, base: str) -> dict[str, Any]:
+    """What the payer's FHIR endpoint at `base` can do."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": "2026-01-01",
+        "kind": "instance",
+        "implementation": {"description": f"{payer.name} (simulated)", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": ["json"],
+        "rest": [
+            {"mode": "server", "resource": [_claim(), _subscription(), _questionnaire()], "operation": [_attach()]}
+        ],
+    }
+
+
+def _claim() -> dict[str, Any]:
+    operations = [
+        {"name": "submit", "definition": f"{names.PAS_SUBMIT}|2.2.1"},
+        {"name": "inquire", "definition": f"{names.PAS_INQUIRE}|2.2.1"},
+    ]
+    return {"type": "Claim", "operation": operations}
+
+
+def _subscription() -> dict[str, Any]:
+    topic = {"url": _TOPIC, "valueCanonical": names.PAS_TOPIC}
+    codes = ("create", "read", "update", "delete")
+    return {"extension": [topic], "type": "Subscription", "interaction": [{"code": code} for code in codes]}
+
+
+def _questionnaire() -> dict[str, Any]:
+    base = "http://hl7.org/fhir/us/davinci-dtr/OperationDefinition/"
+    operations = [
+        {"name": "questionnaire-package", "definition": base + "questionnaire-package"},
+        {"name": "log-questionnaire-errors", "definition": base + "log-questionnaire-errors"},
+    ]
+    return {"type": "Questionnaire", "operation": operations}
+
+
+def _attach() -> dict[str, str]:
+    definition = "http://hl7.org/fhir/us/davinci-cdex/OperationDefinition/submit-attachment"
+    return {"name": "submit-attachment", "definition": definition}

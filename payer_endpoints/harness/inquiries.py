@@ -1,0 +1,115 @@
+"""`Claim/$inquire`: query by example. Source: spec/pas.md §9; answers as §3.3.
+
+Requestor organization, payer and one member must be named. The inquiry's own identifiers are no search keys. Callers
+see an authorization where member number and an NPI of requestor or ordering provider match (spec-52, spec-53).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.fhir import Json
+from payer_endpoints.harness import names
+from payer_endpoints.harness.answers import claim_of
+from payer_endpoints.harness.book import Authorization, Book
+from payer_endpoints.harness.config import Payer
+from payer_endpoints.harness.ledger import Ledger
+from payer_endpoints.harness.outcomes import Issue, errors_of
+from payer_endpoints.harness.reading import (
+    as_objects,
+    as_text,
+    at,
+    codings,
+    entries,
+    extension,
+    identifier_key,
+    parse_body,
+    profiles,
+    resources,
+    type_of,
+)
+from payer_endpoints.harness.request_checks import check_bundle, check_people
+from payer_endpoints.harness.submissions import member_of, provider_npis, services_of
+
+
+class Inquiries:
+    """The inquiry desk of every payer."""
+
+    def __init__(self, book: Book, ledger: Ledger) -> None:
+        self._book, self._ledger = book, ledger
+
+    def inquire(self, payer: Payer, body: bytes, message: int) -> tuple[dict[str, Any] | None, list[Issue]]:
+        """(Parameters with 0..* return, []) or (None, what is wrong)."""
+        bundle, reason = parse_body(body)
+        issues = [Issue(text=reason, code="structure", at="Bundle")] if bundle is None else check_inquiry(bundle, payer)
+        self._ledger.find(payer.slug, "inquire", message, *issues)
+        if bundle is None or errors_of(issues):
+            return None, errors_of(issues)
+        self._ledger.count(payer.slug, "inquiries")
+        found = [item for item in self._book.of_member(payer.slug, member_of(bundle)) if matches(bundle, item)]
+        returned = [{"name": "return", "resource": _as_inquiry_answer(item)} for item in found]
+        return {"resourceType": "Parameters"} | ({"parameter": returned} if returned else {}), []
+
+
+def check_inquiry(bundle: Json, payer: Payer) -> list[Issue]:
+    """Everything wrong with an inquiry Bundle."""
+    issues = list(check_bundle(bundle, "profile-pas-inquiry-request-bundle"))
+    claims = resources(bundle, "Claim")
+    if errors_of(issues) or len(claims) != 1:
+        return issues or [Issue(text="An inquiry holds exactly one Claim.", at="Bundle.entry")]
+    claim = claims[0][1]
+    if names.PAS + "profile-claim-inquiry" not in profiles(claim):
+        issues.append(Issue(text="Claim.meta.profile must name profile-claim-inquiry.", at="Claim.meta.profile"))
+    if len(as_objects(claim.get("identifier"))) != 1 or not identifier_key(as_objects(claim["identifier"])[0]):
+        issues.append(Issue(text="An inquiry has one identifier with system and value.", at="Claim.identifier"))
+    if claim.get("use") != "preauthorization" or claim.get("status") != "active":
+        issues.append(Issue(text="use is preauthorization, status is active.", at="Claim"))
+    return issues + list(check_people(bundle, claim, payer))
+
+
+def matches(bundle: Json, held: Authorization) -> bool:
+    """Whether the held authorization is one of those the inquiry describes."""
+    _, claim = claim_of(bundle)
+    if not held.answer or not provider_npis(bundle) & set(held.npis):
+        return False
+    numbers = _reference_numbers(claim)
+    if numbers:
+        return bool(numbers & {held.number, f"PEND{held.number[4:]}"})
+    request, _ = parse_body(held.request)
+    _, asked = claim_of(request or {})
+    wanted = services_of(claim) - {names.NOT_APPLICABLE}
+    if wanted and not wanted & services_of(asked):
+        return False
+    diagnoses = _diagnoses(claim)
+    return not diagnoses or bool(diagnoses & _diagnoses(asked))
+
+
+def _reference_numbers(claim: Json) -> set[str]:
+    found = set()
+    for element in (claim, *as_objects(claim.get("item"))):
+        for name in ("authorizationNumber", "administrationReferenceNumber"):
+            found.add(as_text(at(extension(element, f"{names.PAS}extension-{name}"), "valueString")))
+    return found - {""}
+
+
+def _diagnoses(claim: Json) -> set[str]:
+    return {
+        code.replace(".", "").upper()
+        for item in as_objects(claim.get("diagnosis"))
+        for _, code in codings(item.get("diagnosisCodeableConcept"))
+    }
+
+
+def _as_inquiry_answer(held: Authorization) -> dict[str, Any]:
+    """The newest answer under the inquiry profiles, without requests for documents."""
+    answer, _ = parse_body(held.answer)
+    listed = []
+    for url, resource in entries(answer or {}):
+        if type_of(resource) == "CommunicationRequest":
+            continue
+        if type_of(resource) == "ClaimResponse":
+            resource = {key: value for key, value in resource.items() if key != "communicationRequest"}
+            resource["meta"] = {"profile": [names.PAS + "profile-claiminquiryresponse"]}
+        listed.append({"fullUrl": url, "resource": resource})
+    profile = {"profile": [names.PAS + "profile-pas-inquiry-response-bundle"]}
+    return {**(answer or {}), "meta": profile, "entry": listed}
