@@ -36,11 +36,17 @@ class EngineRows:
         )
         self._rows = sa.table("workflow_status", *[sa.column(name) for name in names], schema=schema)
 
-    def waiting_with_key(self, connection: Connection, key: str) -> list[str]:
-        """Ids of the waiting jobs that hold `key`."""
+    def cancel(self, connection: Connection, key: str, now: datetime) -> int:
+        """Takes the waiting jobs with this key off their queues; a running one is left alone. Says how many."""
         columns = self._rows.c
-        found = sa.select(columns.workflow_uuid).where(columns.deduplication_id == key, columns.status.in_(WAITING))
-        return list(connection.execute(found).scalars())
+        waiting = sa.update(self._rows).where(columns.deduplication_id == key, columns.status.in_(WAITING))
+        ended = {
+            "status": "CANCELLED",
+            "queue_name": None,
+            "deduplication_id": None,
+            "completed_at": _milliseconds(now),
+        }
+        return connection.execute(waiting.values(**ended)).rowcount
 
     def busy_executors(self, connection: Connection, own: str) -> list[str]:
         """Executors other than `own` that hold running jobs, dead or alive."""

@@ -84,8 +84,8 @@ class MemoryJobs:
             _on_commit(connection, lambda: self._add(job))
         return True
 
-    def cancel(self, key: str) -> bool:
-        """Removes waiting jobs with this key."""
+    def cancel(self, key: str, connection: Connection | None = None) -> bool:
+        """Removes waiting jobs with this key, at once."""
         with self._lock:
             kept = [job for job in self._jobs if job.key != key or job.is_running]
             found = len(kept) < len(self._jobs)

@@ -88,8 +88,12 @@ class Jobs(Protocol):
         """Like `enqueue`, but the job becomes ready at `at` (to about a second)."""
         ...
 
-    def cancel(self, key: str) -> bool:
-        """Removes the waiting jobs with this key; says whether there were any. A running job goes on."""
+    def cancel(self, key: str, connection: Connection | None = None) -> bool:
+        """Removes the waiting jobs with this key; says whether there were any. A running job goes on.
+
+        Inside a transaction of the caller's, hand over its connection: on SQLite the call would wait for
+        itself otherwise.
+        """
         ...
 
     def recover(self) -> int:
