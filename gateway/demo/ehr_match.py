@@ -21,6 +21,7 @@ _DATE = re.compile(
     r"(?P<year>\d{4})(-(?P<month>\d{2})(-(?P<day>\d{2})"
     r"(T(?P<time>\d{2}:\d{2}(:\d{2}(\.\d+)?)?)(?P<zone>Z|[+ -]\d{2}:\d{2})?)?)?)?$"
 )
+_FARTHEST_OFFSET = timedelta(hours=14)
 _PREFIX = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)(?=\d)")
 
 Span = tuple[datetime, datetime]
@@ -53,8 +54,16 @@ def terms_of(stored: Stored, parameter: Parameter) -> list[Any]:
     """Search values of a resource for a parameter; worked out once for each version."""
     if parameter.name not in stored.terms:
         values = [value for path in parameter.paths for value in read_values(stored.resource, path)]
-        stored.terms[parameter.name] = [term for value in values for term in _TERMS[parameter.kind](value)]
+        stored.terms[parameter.name] = [term for value in values for term in _terms(parameter.kind, value)]
     return stored.terms[parameter.name]
+
+
+def _terms(kind: str, value: Any) -> list[Any]:
+    try:
+        return _TERMS[kind](value)
+    except (InputError, AttributeError, KeyError, TypeError, ValueError):
+        # Defensive: writes are not validated; what cannot be read as a search value is not found by it.
+        return []
 
 
 def _token_terms(value: Any) -> list[tuple[str | None, str]]:
@@ -118,12 +127,12 @@ def _check_uri(stored: Stored, parameter: Parameter, modifier: str, text: str) -
 
 def _date_terms(value: Any) -> list[Dated]:
     if isinstance(value, str):
-        return [(read_span(value), _utc_span(value))]
+        return [(read_span(value), utc_span(value))]
     start, end = value.get("start"), value.get("end")
     if not start and not end:
         return []
     local = (_edge(read_span, start, 0), _edge(read_span, end, 1))
-    utc = (_edge(_utc_span, start, 0), _edge(_utc_span, end, 1))
+    utc = (_edge(utc_span, start, 0), _edge(utc_span, end, 1))
     return [(local, utc)]
 
 
@@ -138,7 +147,7 @@ def _check_date(stored: Stored, parameter: Parameter, modifier: str, text: str) 
     prefix = found.group(1) if found else "eq"
     value = text[2:] if found else text
     has_zone = "T" in value and not re.search(r"T[\d:.]+$", value)
-    wanted = _utc_span(value) if has_zone else read_span(value)
+    wanted = utc_span(value) if has_zone else read_span(value)
     if prefix not in _COMPARE:
         raise InputError("This server does not compare dates that way; use eq, ne, gt, lt, ge, le, sa or eb.")
     return any(_COMPARE[prefix](term[1 if has_zone else 0], wanted) for term in terms_of(stored, parameter))
@@ -163,7 +172,7 @@ def read_span(text: str) -> Span:
         raise InputError("A date parameter must be a FHIR date or time, YYYY-MM-DD at best.", code="bad-date")
     try:
         return _span(found)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InputError("A date parameter names a day or time that does not exist.", code="bad-date") from None
 
 
@@ -180,16 +189,20 @@ def _span(found: re.Match[str]) -> Span:
     return start, start + timedelta(days=days)
 
 
-def _utc_span(text: str) -> Span:
+def utc_span(text: str) -> Span:
     """As `read_span`, moved to UTC where the text has an offset."""
     start, end = read_span(text)
     found = _DATE.match(text)
     zone = found["zone"] if found else None
     if not zone or zone == "Z":
         return start, end
-    offset = datetime.fromisoformat(f"2000-01-01T00:00:00{zone.replace(' ', '+')}").utcoffset()
-    shift = offset or timedelta()
-    return start - shift, end - shift
+    shift = timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6]))
+    if shift > _FARTHEST_OFFSET:
+        raise InputError("A date parameter has an offset that no place has.", code="bad-date")
+    try:
+        return (start + shift, end + shift) if zone[0] == "-" else (start - shift, end - shift)
+    except OverflowError:
+        raise InputError("A date parameter is outside the calendar.", code="bad-date") from None
 
 
 def _require_modifier(modifier: str, *allowed: str) -> None:

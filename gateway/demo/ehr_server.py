@@ -50,7 +50,7 @@ def create_ehr_app(bundles: Iterable[Json], token: str | None, *, now: Callable[
     """
     store, pages = Store(now), Pages()
     store.load(bundles)
-    app = FastAPI(title="Synthetic EHR", openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.store = store
     _add_reads(app, store, pages)
     _add_writes(app, store)
@@ -118,6 +118,7 @@ def _add_reads(app: FastAPI, store: Store, pages: Pages) -> None:
     async def log() -> Response:
         return Response(dump_json([asdict(write) for write in store.writes]), media_type="application/json")
 
+    @app.get(f"{FHIR_PATH}/")
     @app.get(FHIR_PATH)
     async def next_page(request: Request) -> Response:
         token = request.query_params.get("_page", "")
