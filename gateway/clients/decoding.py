@@ -12,6 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 GZIP_MAGIC = b"\x1f\x8b\x08"
 PIECE_BYTES = 64 * 1024
 """Most that is inflated in one step."""
+SMALL_BYTES = 4 * 1024 * 1024
+"""Below this size growth is not judged."""
+GROWTH = 200
+"""Most that a larger body may grow; FHIR JSON grows 5- to 40-fold, a bomb 1000-fold."""
 MAX_MEMBERS = 1000
 """Most gzip members that one answer may be made of."""
 
@@ -32,27 +36,41 @@ def read_body(chunks: Iterable[bytes], coding: str, *, raw_bytes: int, body_byte
 
     `coding` is the Content-Encoding header, empty for none. A body without one that begins with the
     gzip signature lost its header on the way and is unpacked all the same: no FHIR body begins so.
-    Raises `BodyTooLarge` as soon as a limit is passed, `BodyUndecodable` for anything unreadable.
+    Raises `BodyTooLarge` as soon as a limit is passed or the growth is that of a bomb,
+    `BodyUndecodable` for anything unreadable.
     """
-    counted = _counted(chunks, raw_bytes)
+    meter = _Meter(raw_bytes, body_bytes)
+    counted = meter.count(chunks)
     first = _first_bytes(counted)
     is_undeclared = not coding and first.startswith(GZIP_MAGIC)
     decoder = _choose("gzip" if is_undeclared else coding.strip().lower())
     body = bytearray()
     for piece in decoder(_joined(first, counted)):
-        if len(body) + len(piece) > body_bytes:
-            raise BodyTooLarge
+        meter.require_room(len(body) + len(piece))
         body += piece
     return bytes(body), is_undeclared
 
 
-def _counted(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    total = 0
-    for chunk in chunks:
-        total += len(chunk)
-        if total > limit:
+class _Meter:
+    """Counts raw bytes as they come and judges how far they may grow."""
+
+    def __init__(self, raw_bytes: int, body_bytes: int) -> None:
+        self._raw_limit = raw_bytes
+        self._body_limit = body_bytes
+        self._raw = 0
+
+    def count(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same chunks, counted."""
+        for chunk in chunks:
+            self._raw += len(chunk)
+            if self._raw > self._raw_limit:
+                raise BodyTooLarge
+            yield chunk
+
+    def require_room(self, size: int) -> None:
+        """`BodyTooLarge` when a decoded size is over the limit, or out of proportion to what came."""
+        if size > self._body_limit or (size > SMALL_BYTES and size > GROWTH * self._raw):
             raise BodyTooLarge
-        yield chunk
 
 
 def _first_bytes(chunks: Iterator[bytes]) -> bytes:

@@ -24,6 +24,8 @@ LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
 RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-._]{1,128})(?:/_history/([A-Za-z0-9\-._]{1,128}))?")
 """A literal relative reference: type, id, version."""
+ODD_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!//[^/?#])")
+"""A scheme without a host behind it, which readers of URLs take in different ways."""
 HOLLOW = re.compile(r"\s*\|?\s*|[A-Z][A-Za-z]+/")
 """A query value that names nothing: blank, a lone bar, a reference without its id."""
 LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -83,7 +85,8 @@ class Endpoint:
             url = httpx.URL(urljoin(str(asked), link))
         except (httpx.InvalidURL, ValueError):
             raise _foreign_link() from None
-        if not (link.isascii() and link.isprintable()) or not self.owns(url) or _has_dots(url):
+        is_odd = not link or not link.isascii() or not link.isprintable() or ODD_ABSOLUTE.match(link) is not None
+        if is_odd or not self.owns(url) or _has_dots(url):
             raise _foreign_link()
         return url
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from gateway.clients.addresses import Resolver, resolve_host
 from gateway.clients.assertions import HookIdentity, sign_hook_token
 from gateway.clients.endpoint import Endpoint
 from gateway.clients.limits import Limits, read_retry_after
@@ -84,6 +85,7 @@ class PayerClient:
         hook_identity: HookIdentity | None = None,
         clock: Clock | None = None,
         transports: Mapping[str, Transport] | None = None,
+        resolver: Resolver = resolve_host,
     ) -> None:
         self.slug = endpoints.slug
         self._timeouts = endpoints.timeouts
@@ -92,7 +94,7 @@ class PayerClient:
         self._clock: Clock = clock or SystemClock()
         self._limits = limits or Limits(connect_seconds=endpoints.timeouts.connect)
         self._transports = dict(transports or {})
-        self._add_transports(endpoints)
+        self._add_transports(endpoints, resolver)
         self._discovery: Exchange | None = None
         self._lock = threading.Lock()
 
@@ -177,7 +179,7 @@ class PayerClient:
         for transport in self._transports.values():
             transport.close()
 
-    def _add_transports(self, endpoints: PayerEndpoints) -> None:
+    def _add_transports(self, endpoints: PayerEndpoints, resolver: Resolver) -> None:
         offered: dict[str, Endpoint | None] = {
             "crd": endpoints.crd,
             "dtr": endpoints.dtr,
@@ -186,7 +188,9 @@ class PayerClient:
         }
         for guide, endpoint in offered.items():
             if endpoint is not None and guide not in self._transports:
-                self._transports[guide] = Transport(endpoint, failures=PAYER, limits=self._limits, clock=self._clock)
+                self._transports[guide] = Transport(
+                    endpoint, failures=PAYER, limits=self._limits, clock=self._clock, resolver=resolver
+                )
 
     def _call(
         self,

@@ -38,12 +38,12 @@ def slice_path(body: bytes, path: tuple[str, ...]) -> list[tuple[tuple[int, ...]
     """
     try:
         text = body.decode("utf-8")
-        found = [
-            (place, text[start:end].encode("utf-8")) for place, start, end in _walk(text, _skip(text, 0), path, ())
-        ]
+        start = _skip(text, 0)
+        if _skip(text, _end(text, start)) != len(text):
+            raise ValueError("more than one value")
+        return [(place, text[first:last].encode("utf-8")) for place, first, last in _walk(text, start, path, ())]
     except (ValueError, IndexError, RecursionError):
         raise InputError("The body is not JSON.", code="json.syntax") from None
-    return found
 
 
 def _walk(

@@ -10,6 +10,7 @@ import logging
 import select
 import ssl
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ class PinnedWire(httpx.BaseTransport):
             keepalive_expiry=limits.idle_seconds,
             network_backend=_PinnedBackend(endpoint, resolver),
         )
+        weakref.finalize(self, self._pool.close)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """One exchange; raises httpcore's errors."""
