@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from gateway.profiles.pas_attachment import (
+    Attachment,
+    attachment_url,
+    build_attachment_parameters,
+    requested_code,
+)
 from gateway.profiles.pas_input import (
     CareTeamMember,
     CompletedForm,
@@ -13,6 +19,7 @@ from gateway.profiles.pas_input import (
     Supporting,
     TransmissionIdentifiers,
 )
+from gateway.profiles.pas_inquiry import InquiryKeys, build_inquiry_bundle
 from gateway.profiles.pas_order import diagnoses_of, information_in_force, service_days, service_of
 from gateway.profiles.pas_records import (
     AddedItem,
@@ -35,18 +42,24 @@ from gateway.profiles.pas_subscription import (
     build_subscription,
     read_notification,
 )
+from gateway.profiles.pas_task import build_task, split_kinds
+from gateway.profiles.pas_update import ClaimUpdate, ItemChange, build_update_bundle
 
 VERSION = "2.2.1"
 
 __all__ = [
     "AddedItem",
+    "Attachment",
     "AuthorizationNumber",
     "AuthorizationPeriod",
     "BusinessError",
     "CareTeamMember",
+    "ClaimUpdate",
     "CompletedForm",
     "DocumentRequest",
     "HeaderReview",
+    "InquiryKeys",
+    "ItemChange",
     "ItemReview",
     "NotificationEvent",
     "NotificationMessage",
@@ -61,9 +74,14 @@ __all__ = [
     "Supporting",
     "TransmissionIdentifiers",
     "VERSION",
+    "attachment_url",
+    "build_attachment_parameters",
+    "build_inquiry_bundle",
     "build_insurer",
     "build_request_bundle",
     "build_subscription",
+    "build_task",
+    "build_update_bundle",
     "diagnoses_of",
     "echoes_request",
     "information_in_force",
@@ -71,6 +89,8 @@ __all__ = [
     "read_inquiry_issues",
     "read_notification",
     "read_pas_answer",
+    "requested_code",
     "service_days",
     "service_of",
+    "split_kinds",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -12,7 +12,7 @@ from gateway.fhir.extensions import build_extension
 from gateway.fhir.instants import write_instant
 from gateway.fhir.reading import thaw
 from gateway.profiles.pas_graph import require
-from gateway.profiles.pas_input import PasDiagnosis, PasItem, PasRequest
+from gateway.profiles.pas_input import PasCodes, PasDiagnosis, PasItem, PasRequest
 from gateway.profiles.pas_order import MAX_DIAGNOSES, diagnoses_of, service_days, service_of
 from gateway.profiles.pas_resources import pas_quantity, service_concept
 from gateway.profiles.urls import CLAIM_TYPE, PAS_TEMP_CODES, PLACE_OF_SERVICE, PROCESS_PRIORITY, pas, x12
@@ -42,6 +42,20 @@ class Addresses:
     coverage: str
     services: Mapping[int, str]
     """Order entry by item sequence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemContext:
+    """What an item takes from its claim."""
+
+    codes: PasCodes
+    claim_identifier: tuple[str, str]
+    days: tuple[date | None, date | None] = (None, None)
+    """Days of service where the item names none."""
+    service: str = ""
+    """Address of the order behind it; empty = none."""
+    links: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """careTeamSequence, diagnosisSequence and informationSequence."""
 
 
 def claim_items(request: PasRequest) -> tuple[PasItem, ...]:
@@ -105,44 +119,49 @@ def diagnosis_list(request: PasRequest) -> list[dict[str, Any]]:
     return [_diagnosis(number, item) for number, item in enumerate(listed[:MAX_DIAGNOSES], start=1)]
 
 
-def claim_item(
-    request: PasRequest, item: PasItem, at: Addresses, team: Sequence[TeamEntry], links: Mapping[str, list[int]]
-) -> dict[str, Any]:
-    """One item; `links` gives the sequences of diagnoses and supporting information it rests on."""
-    codes = request.codes
-    own_team = [number for number, member in enumerate(team, start=1) if item.sequence in member.item_sequences]
+def claim_item(item: PasItem, context: ItemContext) -> dict[str, Any]:
+    """One item under the profile's rules; its codes are the item's own, else the payer's usual ones."""
+    codes = context.codes
     place = item.place_of_service or codes.place_of_service
     quantity = pas_quantity(item.quantity)
+    days = (item.starts_on, item.ends_on) if item.starts_on else context.days
     return {
-        "extension": item_extensions(request, item, at.services.get(item.sequence, "")),
+        "extension": item_extensions(item, context),
         "sequence": item.sequence,
-        **({"careTeamSequence": own_team} if own_team else {}),
-        **{name: numbers for name, numbers in links.items() if numbers},
+        **{name: list(numbers) for name, numbers in context.links.items() if numbers},
         "category": coded("1365", item.category or codes.category),
         "productOrService": service_concept(item.product_or_service, "Claim.item.productOrService"),
         **({"modifier": thaw(item.modifiers)} if item.modifiers else {}),
-        **_serviced(request, item),
+        **serviced(*days),
         "locationCodeableConcept": {"coding": [{"system": PLACE_OF_SERVICE, "code": place}]},
         **({"quantity": quantity} if quantity else {}),
     }
 
 
-def item_extensions(request: PasRequest, item: PasItem, service: str) -> list[dict[str, Any]]:
+def item_extensions(item: PasItem, context: ItemContext) -> list[dict[str, Any]]:
     """Trace number, kind of request, certification type, and the order behind the item."""
-    trace = {"system": request.claim_identifier[0], "value": item_trace_number(request, item.sequence)}
+    system, value = context.claim_identifier
+    trace = {"system": system, "value": item_trace_number(value, item.sequence)}
     found = [
         build_extension(pas("extension-itemTraceNumber"), "Identifier", trace),
-        coded_extension("extension-serviceItemRequestType", "1525", request.codes.request_type),
-        coded_extension("extension-certificationType", "1322", request.codes.certification_type),
+        coded_extension("extension-serviceItemRequestType", "1525", context.codes.request_type),
+        coded_extension("extension-certificationType", "1322", context.codes.certification_type),
     ]
-    if service:
-        found.append(build_extension(pas("extension-requestedService"), "Reference", {"reference": service}))
+    if context.service:
+        found.append(build_extension(pas("extension-requestedService"), "Reference", {"reference": context.service}))
     return found
 
 
-def item_trace_number(request: PasRequest, sequence: int) -> str:
+def item_trace_number(claim_value: str, sequence: int) -> str:
     """Trace number of an item: the claim's own, a dash, the sequence."""
-    return f"{request.claim_identifier[1]}-{sequence}"
+    return f"{claim_value}-{sequence}"
+
+
+def request_days(request: PasRequest) -> tuple[date | None, date | None]:
+    """Days of service: the request's, else those of the order's occurrence; (None, None) when none are known."""
+    if request.service_starts_on:
+        return request.service_starts_on, request.service_ends_on
+    return service_days(request.order)
 
 
 def coded(list_number: str, code: str) -> dict[str, Any]:
@@ -182,16 +201,6 @@ def _diagnosis(number: int, item: PasDiagnosis) -> dict[str, Any]:
         url = pas("extension-diagnosisRecordedDate")
         built = {"extension": [build_extension(url, "Date", item.recorded_on.isoformat())], **built}
     return built
-
-
-def _serviced(request: PasRequest, item: PasItem) -> dict[str, Any]:
-    """serviced[x] in whole days: the item's, else the request's, else the order's; nothing when none is known."""
-    first, last = item.starts_on, item.ends_on
-    if first is None:
-        first, last = request.service_starts_on, request.service_ends_on
-    if first is None:
-        first, last = service_days(request.order)
-    return serviced(first, last)
 
 
 def serviced(first: date | None, last: date | None) -> dict[str, Any]:

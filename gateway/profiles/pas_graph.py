@@ -29,6 +29,7 @@ class EntryPool:
         self._urls: dict[str, str] = dict(known or {})
         self._resources: dict[str, Json] = {}
         self._inner: set[str] = set()
+        self._kept: set[str] = set()
 
     def reserve(self, *sources: Json) -> str:
         """The address for what these resources of the EHR become; the same source, the same address (pas:spec-14)."""
@@ -53,8 +54,9 @@ class EntryPool:
         return url
 
     def keep(self, url: str, resource: Json) -> None:
-        """Take over an entry of an earlier Bundle under its old address (pas:spec-17)."""
+        """Take over an entry of an earlier Bundle, as it was sent and under its old address (pas:spec-17)."""
         self._resources[url] = resource
+        self._kept.add(url)
         name = identity(resource)
         if name:
             self._urls.setdefault(name, url)
@@ -84,7 +86,8 @@ class EntryPool:
             url = waiting.pop(0)
             if url in done or url not in self._resources:
                 continue
-            done[url] = self.rewrite(self._resources[url])
+            resource = self._resources[url]
+            done[url] = resource if url in self._kept else self.rewrite(resource)
             waiting += [named for named in _named(done[url]) if named not in done]
         return list(done.items())
 

@@ -18,6 +18,7 @@ from gateway.fhir.instants import write_instant
 from gateway.fhir.reading import text
 from gateway.profiles.pas_claim import (
     Addresses,
+    ItemContext,
     TeamEntry,
     care_team,
     check_sequences,
@@ -25,6 +26,7 @@ from gateway.profiles.pas_claim import (
     claim_item,
     claim_items,
     diagnosis_list,
+    request_days,
 )
 from gateway.profiles.pas_graph import EntryPool, identity
 from gateway.profiles.pas_input import CareTeamMember, PasItem, PasRequest
@@ -79,18 +81,16 @@ def build_claim(request: PasRequest, pool: EntryPool, profile: str) -> Built:
     diagnoses = diagnosis_list(request)
     claim |= {"diagnosis": diagnoses} if diagnoses else {}
     claim["insurance"] = [{"sequence": 1, "focal": True, "coverage": {"reference": at.coverage}}]
-    links = {
-        "diagnosisSequence": [item["sequence"] for item in diagnoses],
-        "informationSequence": [item["sequence"] for item in supporting if "valueReference" in item],
-    }
-    claim["item"] = [claim_item(request, item, at, team, links) for item in items]
+    claim["item"] = [_item(request, item, at, team, claim) for item in items]
     for resource in request.referenced:
         if not pool.holds(resource):
             pool.put(pool.reserve(resource), clean(resource))
     return Built(pool=pool, claim=claim, claim_url=pool.put(pool.new_url(), claim))
 
 
-def add_parties(pool: EntryPool, request: PasRequest, items: tuple[PasItem, ...]) -> Addresses:
+def add_parties(
+    pool: EntryPool, request: PasRequest, items: tuple[PasItem, ...], *, with_orders: bool = True
+) -> Addresses:
     """Patient, coverage, insurer, requestor and orders as entries."""
     member = member_identifier(request.coverage, request.member_id)
     patient = pool.add(derive_beneficiary(request.patient, member), request.patient)
@@ -110,7 +110,7 @@ def add_parties(pool: EntryPool, request: PasRequest, items: tuple[PasItem, ...]
         insurer=insurer_url,
         requestor=requestor_url,
         coverage=pool.add(coverage, request.coverage),
-        services={item.sequence: _add_order(pool, request, item) for item in items},
+        services={item.sequence: _add_order(pool, request, item) for item in items} if with_orders else {},
     )
 
 
@@ -134,6 +134,26 @@ def wrap(
         identifier={"system": identifier[0], "value": identifier[1]},
         timestamp=write_instant(request.created_at.astimezone(UTC)),
     )
+
+
+def _item(
+    request: PasRequest, item: PasItem, at: Addresses, team: list[TeamEntry], claim: dict[str, Any]
+) -> dict[str, Any]:
+    """One item, linked to its own team, to all diagnoses and to all additional information."""
+    evidence = [info["sequence"] for info in claim.get("supportingInfo", ()) if "valueReference" in info]
+    links = {
+        "careTeamSequence": [n for n, member in enumerate(team, start=1) if item.sequence in member.item_sequences],
+        "diagnosisSequence": [diagnosis["sequence"] for diagnosis in claim.get("diagnosis", ())],
+        "informationSequence": evidence,
+    }
+    context = ItemContext(
+        codes=request.codes,
+        claim_identifier=request.claim_identifier,
+        days=request_days(request),
+        service=at.services.get(item.sequence, ""),
+        links=links,
+    )
+    return claim_item(item, context)
 
 
 def _add_order(pool: EntryPool, request: PasRequest, item: PasItem) -> str:

@@ -74,14 +74,17 @@ def build_subscription(
     heartbeat_seconds: int | None = None,
     filter_name: str = "org-identifier",
     payload_content: str = "full-resource",
+    plain_http: bool = False,
 ) -> dict[str, Any]:
     """The Subscription of one sending system at one payer.
 
     `org_identifier` is the sender id (or ids) of the transmissions, `header` whole lines such as
     `Authorization: Bearer …`, `end` aware. `filter_name` covers payers that follow the topic's spelling
-    `orgIdentifier`; the narrative's SHALL is the default (pas:spec-58). `InputError` unless https.
+    `orgIdentifier`; the narrative's SHALL is the default (pas:spec-58). `InputError` unless https; with
+    `plain_http` a loopback http address passes too, for demonstrations on one machine.
     """
-    if not endpoint.startswith("https://"):
+    on_loopback = plain_http and endpoint.startswith(("http://127.0.0.1:", "http://localhost:", "http://[::1]:"))
+    if not endpoint.startswith("https://") and not on_loopback:
         raise InputError("The notification endpoint must be an https address.", code="pas.subscription-endpoint")
     identifiers = (org_identifier,) if isinstance(org_identifier, str) else org_identifier
     return {

@@ -28,7 +28,6 @@ PAS_TEMP_CODES = f"{PAS_BASE}/CodeSystem/PASTempCodes"
 PAS_TOPIC = f"{PAS_BASE}/SubscriptionTopic/PASSubscriptionTopic"
 CLAIM_ENCOUNTER = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Claim.encounter"
 SUBMIT_ATTACHMENT = f"{CDEX_BASE}/OperationDefinition/submit-attachment"
-SUBMIT_ATTACHMENT_PROFILE = f"{CDEX_BASE}/StructureDefinition/cdex-parameters-submit-attachment"
 
 # R5 Subscriptions Backport
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/"
