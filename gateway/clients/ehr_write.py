@@ -14,7 +14,7 @@ from urllib.parse import quote
 from gateway.clients.ehr_chart import read_one
 from gateway.clients.ehr_records import Fetched, Written, is_subsetted, reference_of, version_of
 from gateway.clients.ehr_session import EhrSession, read_resource
-from gateway.clients.search_query import require_id, require_type
+from gateway.clients.search_query import escape_value, require_id, require_type
 from gateway.clients.transport import Reply
 from gateway.errors import EhrUnreadable, InputError
 from gateway.fhir import Json
@@ -97,7 +97,7 @@ def _condition(identifier: tuple[str, str]) -> str:
     system, value = identifier
     if not system or not value:
         raise InputError("A conditional create needs system and value.", code="client.empty-parameter")
-    return f"identifier={quote(system, safe='')}%7C{quote(value, safe='')}"
+    return f"identifier={quote(system, safe='')}%7C{quote(escape_value(value), safe='')}"
 
 
 def _prepared(session: EhrSession, value: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from gateway.errors import PartnerError, Rejected, TimedOut, Unreachable
 
@@ -61,7 +61,7 @@ def wait_asked(error: BaseException) -> float:
     return float(asked or 0)
 
 
-_BACKOFF = wait_exponential_jitter(initial=0.2, max=5, jitter=0.2)
+_BACKOFF = wait_exponential(multiplier=0.2, max=5) + wait_random(0, 0.2)
 
 
 def _wait(state: RetryCallState) -> float:
