@@ -85,6 +85,12 @@ class Finding:
     text: str = field(repr=False, default="")
     """Detail for staff; may hold the server's own words, so it is never logged."""
 
+    @property
+    def line(self) -> str:
+        """One line for the manifest of a chart: kind, what it concerns, detail."""
+        concerned = self.reference or self.resource_type
+        return ": ".join(part for part in (f"{self.kind} {concerned}".strip(), self.text) if part)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extract:

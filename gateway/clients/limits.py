@@ -13,7 +13,7 @@ MEBIBYTE = 1024 * 1024
 class Limits:
     """Bounds of one exchange; all of them count, whichever is met first."""
 
-    timeout_seconds: float = 10.0
+    total_seconds: float = 10.0
     """One deadline for name, connection, sending and the whole answer."""
     connect_seconds: float = 5.0
     """Part of it within which the connection must stand."""

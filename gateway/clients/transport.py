@@ -158,7 +158,7 @@ class Transport:
         self, method: str, url: httpx.URL, body: bytes | None, headers: Mapping[str, str], seconds: float | None
     ) -> Reply:
         request = self._build(method, url, body, headers)
-        allowed = self.limits.timeout_seconds if seconds is None else seconds
+        allowed = self.limits.total_seconds if seconds is None else seconds
         attempt = Attempt(until=time.monotonic() + allowed, connect_seconds=min(allowed, self.limits.connect_seconds))
         token = CURRENT.set(attempt)
         sent_at = self.clock.now()

@@ -38,7 +38,7 @@ from gateway.errors import (
 from tests.stub_http import Answer, Seen, fhir, stub_server
 
 NETWORKS = ("127.0.0.0/8",)
-QUICK = Limits(timeout_seconds=0.6, connect_seconds=0.5, raw_bytes=100_000, body_bytes=200_000)
+QUICK = Limits(total_seconds=0.6, connect_seconds=0.5, raw_bytes=100_000, body_bytes=200_000)
 PATIENT = {"resourceType": "Patient", "id": "p1"}
 OK = fhir(PATIENT)
 CUT_GZIP = gzip.compress(b"{}" * 99)[:-9]
