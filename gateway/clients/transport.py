@@ -204,7 +204,7 @@ class Transport:
             status=response.status_code,
             headers={name.lower(): value for name, value in response.headers.items()},
             body=body,
-            media_type=response.headers.get("content-type", "").partition(";")[0].strip().lower(),
+            media_type=_media_type(response.headers.get("content-type", "")),
             sent_at=sent_at,
             answered_at=self.clock.now(),
             url=request.url,
@@ -259,6 +259,11 @@ def _was_cut_off(error: Exception) -> bool:
     """Whether the connection ended before the answer did, as opposed to an answer that is no HTTP."""
     text = str(error)
     return text.startswith(("Server disconnected", "peer closed connection"))
+
+
+def _media_type(header: str) -> str:
+    """The type without parameters; the first one where proxies doubled the header."""
+    return header.partition(";")[0].partition(",")[0].strip().lower()
 
 
 def _peer_digest(response: httpx.Response) -> str | None:
