@@ -6,6 +6,8 @@ through `runuser` or `su`. Without the programs, or without such a user, `start_
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import pwd
 import shlex
@@ -15,16 +17,20 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
-_SETTINGS = {
+from gateway.jobs.dbos_adapter import DbosJobs
+from gateway.store import Store
+
+_SETTINGS = {  # the server itself is never killed in a test, so its disk may be slow to hear of things
     "listen_addresses": "'127.0.0.1'",
-    "fsync": "on",
+    "fsync": "off",
     "max_connections": "200",
     "shared_buffers": "'128MB'",
     "log_min_messages": "fatal",
@@ -48,12 +54,13 @@ class Cluster:
         """SQLAlchemy url of a database in this cluster."""
         return f"postgresql+psycopg://{self.user}@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """Makes an empty database and returns its url."""
+    def new_database(self, template: str = "template0") -> str:
+        """Makes a database, empty or a copy of `template`, and returns its url."""
         name = f"t_{uuid.uuid4().hex[:12]}"
         where = f"host=127.0.0.1 port={self.port} user={self.user} dbname=postgres"
         with psycopg.connect(where, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type, unused-ignore]
+            names = (sql.Identifier(name), sql.Identifier(template))
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
         return self.url(name)
 
 
@@ -125,11 +132,57 @@ def start_cluster() -> Iterator[Cluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def cluster_or_skip() -> Iterator[Cluster]:
-    """`start_cluster`, but a test that asks for it is skipped with the reason where there is none."""
+@functools.cache
+def _shared() -> Cluster | Unavailable:
+    running = ExitStack()
     try:
-        with start_cluster() as cluster:
-            yield cluster
+        cluster = running.enter_context(start_cluster())
     except Unavailable as reason:
-        pytest.skip(str(reason))
+        return reason
+    atexit.register(running.close)
+    return cluster
+
+
+def shared_cluster() -> Cluster:
+    """One cluster for the whole test process; skips the test, with the reason, where there is none."""
+    found = _shared()
+    if isinstance(found, Unavailable):
+        pytest.skip(str(found))
+    return found
+
+
+@functools.cache
+def _prepared_database() -> str:
+    url = shared_cluster().new_database()
+    _prepare(url)
+    return url.rsplit("/", 1)[1]
+
+
+@functools.cache
+def _prepared_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gateway.db"
+        _prepare(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
+def _prepare(url: str) -> None:
+    """Makes the tables of the store and of the jobs."""
+    store = Store.open(url)
+    DbosJobs(store.engine).close()
+    store.close()
+
+
+def store_url(kind: str, folder: Path) -> str:
+    """Url of a fresh store with all its tables: `sqlite` in `folder`, or `postgresql` in the shared cluster.
+
+    A copy of one prepared database, since making the tables takes longer than most tests.
+    """
+    if kind == "postgresql":
+        return shared_cluster().new_database(_prepared_database())
+    home = folder / "kept"
+    home.mkdir(mode=0o700)
+    path = home / "gateway.db"
+    path.touch(mode=0o600)
+    path.write_bytes(_prepared_file())
+    return f"sqlite:///{path}"
