@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"anchors: {error}")
     except OSError as error:
         return _complain(f"{error.filename or 'file'}: {error.strerror}")
-    sys.stdout.write(report.to_text())
+    _print(report.to_text())
     return report.exit_code
 
 
@@ -79,6 +79,12 @@ def _write_report(path: Path, report: Report) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def _print(text: str) -> None:
+    # A terminal that cannot show a character gets a question mark, not a crash.
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
 
 
 def _complain(message: str) -> int:

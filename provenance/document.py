@@ -21,7 +21,7 @@ from provenance.identifiers import Identifier
 from provenance.jws import Signer, sign_detached
 from provenance.parties import organization
 from provenance.slices import add_member
-from provenance.statement import commitments, instant, signature_element
+from provenance.statement import commitments, instant, require_valid, signature_element
 from provenance.urls import DOCUMENT_TARGET_FORMAT
 
 UNSIGNED_MEMBERS: Final = ("id", "meta", "signature")
@@ -59,8 +59,10 @@ def seal_document(bundle_text: bytes, signer: Signer, when: datetime, who_identi
     """The document with `Bundle.signature`; every byte that was there stays.
 
     `who_identifier` is the organization's, carried by the signer's certificate. The chain of the signer
-    travels in `x5c`. Errors: StrictJsonError (not strict JSON, or signed already).
+    travels in `x5c`. Errors: StrictJsonError (not strict JSON, or signed already), StatementError (a
+    certificate that is not valid at that time).
     """
+    require_valid(signer, when)
     kinds = (VERIFICATION,)
     sig_t = instant(when)
     header = {

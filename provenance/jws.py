@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -47,6 +48,14 @@ class Signer(Protocol):
     @property
     def chain(self) -> tuple[bytes, ...]:
         """DER certificates: leaf first, then intermediates, no root."""
+
+    @property
+    def valid_from(self) -> datetime:
+        """Begin of the leaf's validity, aware UTC."""
+
+    @property
+    def valid_until(self) -> datetime:
+        """End of the leaf's validity, aware UTC."""
 
     def sign(self, signing_input: bytes) -> bytes:
         """JWS signature value over these bytes (for ECDSA: r and s side by side)."""

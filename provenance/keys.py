@@ -57,6 +57,8 @@ class LocalSigner:
     x5t: str
     chain: tuple[bytes, ...]
     purpose: Purpose
+    valid_from: datetime
+    valid_until: datetime
 
     def sign(self, signing_input: bytes) -> bytes:
         """JWS signature value: RS256 or ES256."""
@@ -141,6 +143,11 @@ class KeyRing:
             return cls(directory, passphrase, index)
         except (ValueError, KeyError, TypeError) as error:
             raise KeyRingError(f"{_INDEX} is not the index of a key ring") from error
+
+    @staticmethod
+    def exists(directory: Path) -> bool:
+        """Whether a key ring was made here."""
+        return (directory / _INDEX).is_file()
 
     @property
     def tenant(self) -> Identifier:
@@ -257,7 +264,15 @@ class KeyRing:
         key = self._read_key(f"{row.x5t}.pem")
         if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
             raise KeyRingError("a key of another kind than the index says")
-        return LocalSigner(key=key, alg=row.alg, x5t=row.x5t, chain=(self.certificate(row.x5t),), purpose=row.purpose)
+        return LocalSigner(
+            key=key,
+            alg=row.alg,
+            x5t=row.x5t,
+            chain=(self.certificate(row.x5t),),
+            purpose=row.purpose,
+            valid_from=_read_instant(row.not_before),
+            valid_until=_read_instant(row.not_after),
+        )
 
     def _authority(self, purpose: Purpose) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
         key = self._read_key(f"authority-{purpose}.pem")

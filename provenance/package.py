@@ -84,12 +84,16 @@ def read_package(source: Path | bytes, limits: Limits | None = None) -> dict[str
 
     Errors: PackageError; OSError where the path cannot be read.
     """
-    limits = limits or Limits()
+    return read_archive(read_source(source, limits), limits)
+
+
+def read_source(source: Path | bytes, limits: Limits | None = None) -> bytes:
+    """The package's bytes. Errors: PackageError PACKAGE_LIMIT; OSError where the path cannot be read."""
     if isinstance(source, bytes):
-        return read_archive(source, limits)
-    if source.stat().st_size > limits.total_bytes:
+        return source
+    if source.stat().st_size > (limits or Limits()).total_bytes:
         raise PackageError(Code.PACKAGE_LIMIT, "more bytes than permitted")
-    return read_archive(source.read_bytes(), limits)
+    return source.read_bytes()
 
 
 def build_manifest(contents: PackageContents, files: Mapping[str, bytes], created_at: datetime) -> bytes:

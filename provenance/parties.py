@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from provenance.identifiers import Identifier
-from provenance.urls import NPI
+from provenance.urls import DATA_ABSENT_REASON, NPI
+
+_UNKNOWN_CONTACT: Final[dict[str, Any]] = {
+    "system": "other",
+    "_value": {"extension": [{"url": DATA_ABSENT_REASON, "valueCode": "unknown"}]},
+}
+"""US Core pd-1 demands a contact and its binding a system, so "unknown" is said of the value alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +78,20 @@ def gateway_device(version: str, name: str = "Prior authorization gateway") -> P
 
 
 def practitioner_role(
-    *, key: str, name: str, npi: str = "", practitioner: str = "", employer: Party | None = None, role: str = ""
+    *,
+    key: str,
+    name: str,
+    npi: str = "",
+    practitioner: str = "",
+    employer: Party | None = None,
+    role: str = "",
+    telecom: tuple[str, str] | None = None,
 ) -> Party:
     """A person in a role, as a contained PractitionerRole.
 
     `key` names it inside the statement (letters, digits, `-`, at most 64). `practitioner` is the EHR's own
-    absolute reference, `npi` the person's number, `role` the job in words; each may be empty.
+    absolute reference, `npi` the person's number, `role` the job in words; each may be empty. `telecom` is
+    a FHIR system and value (`phone`, `email`, …): US Core wants one, so None is stated as unknown.
     """
     who: dict[str, Any] = {"reference": practitioner, "type": "Practitioner"} if practitioner else {}
     if npi:
@@ -87,6 +101,7 @@ def practitioner_role(
         resource["organization"] = employer.as_reference()
     if role:
         resource["code"] = [{"text": role}]
+    resource["telecom"] = [_UNKNOWN_CONTACT if telecom is None else {"system": telecom[0], "value": telecom[1]}]
     identifier = Identifier(system=NPI, value=npi) if npi else None
     return Party(type="PractitionerRole", reference=f"#{key}", identifier=identifier, display=name, contained=resource)
 

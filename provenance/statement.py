@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from provenance.activities import ACTIVITIES, ROLES, SIGNATURE_TYPES, VERIFICATION, Activity, role_system
-from provenance.canonical import b64u, digest, dump_plain, jcs, ni_uri
+from provenance.canonical import b64u, canonicalise, digest, dump_plain, jcs, ni_uri
 from provenance.errors import StatementError
 from provenance.jws import Signer, sign_detached
 from provenance.narrative import statement_narrative
@@ -134,6 +134,7 @@ def build_event(
     _require_inputs(targets, entities)
     prepared = [_Prepared.of(target) for target in targets]
     sig_t = instant(recorded)
+    require_valid(signer, recorded)
     kinds = _kinds(row, signature_types)
     provenance = _provenance(row, data_operation, sig_t, occurred, agents, prepared, entities, reason, policy)
     header = _header(case_tag, seq, previous_jws, sig_t, kinds, provenance, prepared, signer)
@@ -156,6 +157,12 @@ def instant(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def require_valid(signer: Signer, when: datetime) -> None:
+    """Raises StatementError where the signer's certificate does not cover `when` (to the second)."""
+    if not signer.valid_from <= when.replace(microsecond=0) <= signer.valid_until:
+        raise StatementError("the signer's certificate is not valid at this time: rotate the key")
+
+
 def jws_digest(jws: str) -> str:
     """base64url SHA-256 of a compact JWS: what the next event and the log call it."""
     return b64u(digest(jws.encode("ascii")))
@@ -175,13 +182,18 @@ def payload_of(parts: Sequence[bytes]) -> bytes:
 def signature_element(kinds: Sequence[str], when: str, who: Party, target_format: str, jws: str) -> dict[str, Any]:
     """FHIR Signature around a JWS. `Signature.data` is base64 of the JWS's text."""
     return {
-        "type": [{"system": SIGNATURE_TYPE, "code": kind, "display": SIGNATURE_TYPES[kind]} for kind in kinds],
+        "type": signature_types(kinds),
         "when": when,
         "who": {"type": who.type, "identifier": _identifier(who)},
         "targetFormat": target_format,
         "sigFormat": JOSE_FORMAT,
         "data": base64.b64encode(jws.encode("ascii")).decode("ascii"),
     }
+
+
+def signature_types(kinds: Sequence[str]) -> list[dict[str, str]]:
+    """`Signature.type`: the purposes of a signature as FHIR codings."""
+    return [{"system": SIGNATURE_TYPE, "code": kind, "display": SIGNATURE_TYPES[kind]} for kind in kinds]
 
 
 def commitments(kinds: Sequence[str]) -> list[dict[str, Any]]:
@@ -203,7 +215,9 @@ class _Prepared:
         if target.is_body:
             ni = ni_uri(raw_sha256)
             return cls(target, ni, raw_sha256, f'"{ni}"'.encode())
-        canonical = jcs(target.raw)
+        value, canonical = canonicalise(target.raw)
+        if not isinstance(value, dict) or value.get("resourceType") != target.type:
+            raise StatementError("a target is not a resource of the type it is stated as")
         return cls(target, ni_uri(digest(canonical)), raw_sha256, canonical)
 
     def as_reference(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Trust:
 
     anchors: Anchors
     revocation_lists: Sequence[x509.CertificateRevocationList] = ()
-    _paths: dict[tuple[str, Purpose], Path] = field(default_factory=dict)
+    _paths: dict[tuple[str, ...], Path] = field(default_factory=dict)
     _crls: dict[str, tuple[x509.CertificateRevocationList, ...]] = field(default_factory=dict)
 
     def doubts(
@@ -56,24 +56,28 @@ class Trust:
             certificates = tuple(x509.load_der_x509_certificate(der) for der in chain)
         except ValueError:
             return ((Code.HEADER_POLICY, "not a certificate"),), None
-        leaf, name = certificates[0], x5t(chain[0])
-        path = self._path(name, certificates, purposes, at)
+        leaf = certificates[0]
+        path = self._path(tuple(x5t(der) for der in chain), certificates, purposes, at)
         found = [
             *self._purpose_doubts(path, certificates, purposes, at),
             *_holder_doubts(path, who, alg),
             *_time_doubts(path, at),
             *self._revocation_doubts(path, at),
-            *self._distrust_doubts(name, at),
+            *self._distrust_doubts(path, at),
         ]
         if not is_named_by(who, leaf):
             found.append((Code.SAN_MISMATCH, "the certificate does not carry the identifier of the signer"))
         return tuple(dict.fromkeys(found)), path.anchor
 
     def _path(
-        self, name: str, certificates: Sequence[x509.Certificate], purposes: Sequence[Purpose], at: datetime
+        self,
+        names: tuple[str, ...],
+        certificates: Sequence[x509.Certificate],
+        purposes: Sequence[Purpose],
+        at: datetime,
     ) -> Path:
         leaf = certificates[0]
-        key = (name, purposes[0])
+        key = (*names, *purposes)
         if key not in self._paths:
             # A chain is looked for at a time when the leaf was valid; other times are judged on the result.
             when = min(max(at, leaf.not_valid_before_utc), leaf.not_valid_after_utc)
@@ -106,10 +110,13 @@ class Trust:
                 if entry is not None:
                     yield _withdrawn(entry.revocation_date_utc, at, "revoked")
 
-    def _distrust_doubts(self, name: str, at: datetime) -> Iterator[Doubt]:
-        since = self.anchors.distrusted.get(name)
-        if since is not None:
-            yield _withdrawn(since, at, "distrusted by the auditor")
+    def _distrust_doubts(self, path: Path, at: datetime) -> Iterator[Doubt]:
+        if not self.anchors.distrusted:
+            return
+        for certificate in path.chain or (path.leaf,):
+            since = self.anchors.distrusted.get(x5t(certificate.public_bytes(Encoding.DER)))
+            if since is not None:
+                yield _withdrawn(since, at, "distrusted by the auditor")
 
     def _lists_of(self, issuer: x509.Certificate) -> tuple[x509.CertificateRevocationList, ...]:
         name = x5t(issuer.public_bytes(Encoding.DER))
@@ -160,7 +167,8 @@ def _withdrawn(since: datetime, at: datetime, how: str) -> Doubt:
 
 
 def _is_issued_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
-    if crl.issuer != issuer.subject:
+    # A critical extension narrows what the list speaks about (one reason, one kind of certificate): not for us.
+    if crl.issuer != issuer.subject or any(extension.critical for extension in crl.extensions):
         return False
     try:
         # The kind of key is whatever the anchor holds; cryptography checks that it can verify.

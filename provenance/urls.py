@@ -19,6 +19,7 @@ PARTICIPANT: Final = "http://terminology.hl7.org/CodeSystem/provenance-participa
 US_CORE_PARTICIPANT: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-core-provenance-participant-type"
 SIGNATURE_TYPE: Final = "urn:iso-astm:E1762-95:2013"
 TARGET_ELEMENT: Final = "http://hl7.org/fhir/StructureDefinition/targetElement"
+DATA_ABSENT_REASON: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 QUESTIONNAIRE_RESPONSE_SIGNATURE: Final = "http://hl7.org/fhir/StructureDefinition/questionnaireresponse-signature"
 
 URI: Final = "urn:ietf:rfc:3986"

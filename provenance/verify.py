@@ -14,7 +14,7 @@ from typing import Any
 from cryptography import x509
 
 from provenance.anchors import Anchors, read_anchors
-from provenance.archive import Limits
+from provenance.archive import Limits, read_archive
 from provenance.canonical import digest_hex
 from provenance.checks.coverage import check_coverage, count_coverage
 from provenance.checks.lineage import check_lineage, count_lineage
@@ -22,13 +22,13 @@ from provenance.checks.listing import check_listing, check_manifest_signature
 from provenance.checks.patient import check_patient, pseudonym
 from provenance.checks.seal import check_document
 from provenance.checks.sequence import check_sequence
-from provenance.checks.signatures import check_event, signer_of
+from provenance.checks.signatures import check_event, is_signed_by_person, signer_of
 from provenance.checks.timeproof import check_time_proof
 from provenance.codes import Code
 from provenance.errors import PackageError
 from provenance.evidence import EventRecord, Evidence, read_evidence
 from provenance.identifiers import Identifier
-from provenance.package import DOCUMENT, read_package
+from provenance.package import DOCUMENT, read_source
 from provenance.report import EventRow, Finding, Report, Seal, verdict_of
 from provenance.trust import Trust
 
@@ -51,17 +51,17 @@ def verify_package(
     Errors: AnchorsError; OSError where the path cannot be read. A bad package is a report, not an error.
     """
     trusted = read_anchors(anchors)
-    body = source if isinstance(source, bytes) else None
+    body = b""
     try:
-        files = read_package(source if body is None else body, limits)
+        body = read_source(source, limits)
+        files = read_archive(body, limits)
     except PackageError as error:
         finding = Finding(code=error.code, path=error.path, detail=str(error))
-        return _unopened(finding, trusted, "" if body is None else digest_hex(body))
-    package_digest = digest_hex(body if body is not None else _read(source))
+        return _unopened(finding, trusted, digest_hex(body) if body else "")
     return verify_files(
         files,
         trusted,
-        package_digest=package_digest,
+        package_digest=digest_hex(body),
         expect_tenant=expect_tenant,
         expect_patient=expect_patient,
         complete_until=complete_until,
@@ -187,8 +187,6 @@ def _report(
 def _row(event: EventRecord, findings: Sequence[Finding]) -> EventRow:
     codes = dict.fromkeys(finding.code.value for finding in findings if finding.seq == event.seq)
     signer = signer_of(event)
-    who = event.signature.get("who")
-    is_person = isinstance(who, dict) and who.get("type") in ("PractitionerRole", "Practitioner")
     return EventRow(
         seq=event.seq,
         activity=event.activity,
@@ -196,7 +194,7 @@ def _row(event: EventRecord, findings: Sequence[Finding]) -> EventRow:
         targets=tuple(target.type for target in event.targets),
         signed_at=str(event.jws.header.get("sigT", "")) if event.jws is not None else "",
         signer="" if signer is None else f"{signer.system}|{signer.value}",
-        mode="P" if is_person else "E",
+        mode="P" if is_signed_by_person(event) else "E",
         result=", ".join(codes) or "ok",
     )
 
@@ -222,7 +220,3 @@ def _unopened(finding: Finding, anchors: Anchors, package_digest: str) -> Report
         is_development=anchors.is_development,
         head="unknown",
     )
-
-
-def _read(source: Path | bytes) -> bytes:
-    return source if isinstance(source, bytes) else source.read_bytes()

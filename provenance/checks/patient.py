@@ -1,13 +1,14 @@
 """Is everything in the case about one and the same patient?
 
-The case's patient is the Patient resource that an event first received. Later Patient resources (other
-versions, the one rewritten for the payer) must be the same by reference or share an identifier. Every
-resource that names a patient must name this one, and so must the Bundles that were sent.
+The case's patient is the Patient that an event received and that resources name as theirs. Later Patient
+resources (other versions, the one rewritten for the payer) must be the same by reference or share an
+identifier; a Patient named as the subscriber of a coverage may be somebody else. Every resource that names a
+patient must name this one, and so must the Bundles that were sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,40 +22,18 @@ from provenance.package import DOCUMENT, SUBMISSION
 from provenance.report import Finding
 
 _NAMES_PATIENT: Final = ("subject", "patient", "beneficiary", "for")
+_NAMES_SUBSCRIBER: Final = ("subscriber", "policyHolder")
 _OTHER_SUBJECTS: Final = frozenset({"Group", "Location", "Device", "Organization", "Practitioner", "Medication"})
-
-
-@dataclass(slots=True, kw_only=True)
-class Patient:
-    """What is known about the patient of the case."""
-
-    references: set[str] = field(default_factory=set)
-    """Absolute references without version, and `urn:uuid:…`."""
-    identifiers: set[Identifier] = field(default_factory=set)
-
-    def is_called(self, reference: str, base: str) -> bool:
-        """Whether a reference, as written in a resource that lives under `base`, means this patient."""
-        plain = reference.partition("/_history/")[0]
-        if plain in self.references or (base and f"{base}/{plain}" in self.references):
-            return True
-        # A relative reference in a resource without a home of its own (urn:uuid) is compared by its tail.
-        return not base and "://" not in plain and any(known.endswith(f"/{plain}") for known in self.references)
-
-    def shares(self, others: set[Identifier]) -> bool:
-        """Whether one identifier is the same."""
-        return bool(self.identifiers & others)
-
-    def contradicts(self, others: set[Identifier]) -> bool:
-        """Whether identifiers of one system are given on both sides and none of them agrees."""
-        ours, theirs = _by_system(self.identifiers), _by_system(others)
-        return not self.shares(others) and any(ours[system] != theirs[system] for system in ours.keys() & theirs.keys())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Resource:
+    """A resource and where it was found."""
+
     path: str
     seq: int | None
     reference: str
+    """Its own absolute or `urn:uuid:` reference."""
     value: Mapping[str, Any]
 
     @property
@@ -64,22 +43,67 @@ class _Resource:
     @property
     def base(self) -> str:
         """Server base of a resource with an absolute reference; empty for `urn:uuid:`."""
-        plain = self.reference.partition("/_history/")[0]
-        return plain.rsplit("/", 2)[0] if "://" in plain and plain.count("/") >= 4 else ""
+        parts = _unversioned(self.reference).rsplit("/", 2)
+        return parts[0] if len(parts) == 3 and "://" in parts[0] else ""
+
+    @property
+    def identifiers(self) -> set[Identifier]:
+        read = (Identifier.read(item) for item in _rows(self.value.get("identifier")))
+        return {identifier for identifier in read if identifier is not None}
+
+    def names(self, members: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Member and Reference for each of these members that holds one."""
+        for member in members:
+            reference = self.value.get(member)
+            if isinstance(reference, dict):
+                yield member, reference
+
+    def absolute(self, text: str) -> str:
+        """A reference in this resource made absolute where the resource has a home."""
+        plain = _unversioned(text)
+        return f"{self.base}/{plain}" if self.base and ":" not in plain else plain
+
+
+@dataclass(slots=True, kw_only=True)
+class _Patient:
+    """What is known about the patient of the case."""
+
+    references: set[str] = field(default_factory=set)
+    identifiers: set[Identifier] = field(default_factory=set)
+
+    def is_called(self, reference: str) -> bool:
+        """Whether this reference means the patient; a relative one is compared by its tail."""
+        plain = _unversioned(reference)
+        if plain in self.references:
+            return True
+        return ":" not in plain and any(known.endswith(f"/{plain}") for known in self.references)
+
+    def is_same(self, resource: _Resource) -> bool:
+        """Whether a Patient resource is the same person: by reference or identifier, and without contradiction."""
+        known = self.is_called(resource.reference) or bool(self.identifiers & resource.identifiers)
+        return known and not self.contradicts(resource.identifiers)
+
+    def contradicts(self, others: set[Identifier]) -> bool:
+        """Whether identifiers of one system are given on both sides and none of them agrees."""
+        shared = {identifier.system for identifier in self.identifiers} & {other.system for other in others}
+        return bool(shared) and not self.identifiers & others
+
+    def met(self, resource: _Resource) -> None:
+        """Adds what a Patient resource says about the person."""
+        self.references.add(_unversioned(resource.reference))
+        self.identifiers |= resource.identifiers
 
 
 def check_patient(evidence: Evidence, expected: str | None) -> Iterator[Finding]:
     """PATIENT_MISMATCH. `expected` is `SYSTEM|VALUE` of the patient asked for; None asks for nobody in particular."""
-    patient = Patient()
     resources = list(_targets(evidence))
-    for resource in resources:
-        if resource.kind == "Patient":
-            yield from _meet(patient, resource)
+    patient = _Patient()
+    yield from _meet_all(patient, resources)
     for resource in resources:
         yield from _check_resource(patient, resource)
-    for path in evidence.files:
+    for path in sorted(evidence.files):
         if path.startswith("bundle/"):
-            yield from _check_bundle(patient, evidence, path)
+            yield from _check_bundle(patient, path, evidence.files[path])
     if expected is not None and not any(identifier.answers_to(expected) for identifier in patient.identifiers):
         yield Finding(code=Code.PATIENT_MISMATCH, detail="the case is not about the patient asked for")
 
@@ -108,99 +132,101 @@ def _targets(evidence: Evidence) -> Iterator[_Resource]:
                 yield _Resource(path=path, seq=event.seq, reference=target.reference, value=value)
 
 
-def _meet(patient: Patient, resource: _Resource) -> Iterator[Finding]:
-    identifiers = _identifiers(resource.value)
-    is_first = not patient.references
-    is_known = patient.is_called(resource.reference, "") or patient.shares(identifiers)
-    if not is_first and (not is_known or patient.contradicts(identifiers)):
-        yield _mismatch(resource.path, resource.seq, "a second patient in one case")
+def _meet_all(patient: _Patient, resources: Sequence[_Resource]) -> Iterator[Finding]:
+    """Learns the patient from the Patient resources of the case; any that is somebody else is a finding."""
+    people = [resource for resource in resources if resource.kind == "Patient"]
+    named = _named(resources, _NAMES_PATIENT)
+    first = next((person for person in people if _is_named(person, named)), people[0] if people else None)
+    if first is None:
+        # No Patient was received: the first resource that names one stands for it.
+        patient.references.update(list(named)[:1])
         return
-    patient.references.add(resource.reference.partition("/_history/")[0])
-    patient.identifiers |= identifiers
+    patient.met(first)
+    subscribers = _named(resources, _NAMES_SUBSCRIBER)
+    for person in people:
+        if patient.is_same(person):
+            patient.met(person)
+        elif not _is_named(person, subscribers):
+            yield _mismatch(person, "a second patient in one case")
 
 
-def _check_resource(patient: Patient, resource: _Resource) -> Iterator[Finding]:
-    for name in _NAMES_PATIENT:
-        reference = resource.value.get(name)
-        if isinstance(reference, dict) and not _means(patient, reference, resource.base):
-            yield _mismatch(resource.path, resource.seq, f"{resource.kind}.{name} is not the patient of the case")
+def _named(resources: Sequence[_Resource], members: Sequence[str]) -> dict[str, None]:
+    """References to people that these members give, absolute where they can be, in order of appearance."""
+    found: dict[str, None] = {}
+    for resource in resources:
+        for _member, reference in resource.names(members):
+            text = reference.get("reference")
+            if isinstance(text, str) and _kind_of(text, reference) not in _OTHER_SUBJECTS:
+                found[resource.absolute(text)] = None
+    return found
 
 
-def _means(patient: Patient, reference: Mapping[str, Any], base: str) -> bool:
+def _is_named(person: _Resource, named: Mapping[str, None]) -> bool:
+    own = _unversioned(person.reference)
+    return own in named or any(":" not in name and own.endswith(f"/{name}") for name in named)
+
+
+def _check_resource(patient: _Patient, resource: _Resource) -> Iterator[Finding]:
+    for member, reference in resource.names(_NAMES_PATIENT):
+        if not _means(patient, resource, reference):
+            yield _mismatch(resource, f"{resource.kind}.{member} is not the patient of the case")
+
+
+def _means(patient: _Patient, holder: _Resource, reference: Mapping[str, Any]) -> bool:
     text = reference.get("reference")
-    if isinstance(text, str) and text:
-        if _kind_of(text, reference) in _OTHER_SUBJECTS:
-            return True
-        if not patient.references:
-            # No Patient was received: the first resource that names one stands for it.
-            patient.references.add(f"{base}/{text}" if base and "://" not in text else text)
-        return patient.is_called(text, base)
     identifier = Identifier.read(reference.get("identifier"))
-    return reference.get("type") in _OTHER_SUBJECTS or (identifier is not None and identifier in patient.identifiers)
+    if not isinstance(text, str) or not text:
+        return reference.get("type") in _OTHER_SUBJECTS or identifier in patient.identifiers
+    if text.startswith("#"):
+        inside = [item for item in _rows(holder.value.get("contained")) if f"#{item.get('id')}" == text]
+        people = [_Resource(path="", seq=None, reference="", value=item) for item in inside]
+        return any(person.kind in _OTHER_SUBJECTS or patient.is_same(person) for person in people)
+    return _kind_of(text, reference) in _OTHER_SUBJECTS or patient.is_called(holder.absolute(text))
 
 
 def _kind_of(text: str, reference: Mapping[str, Any]) -> str:
-    parts = text.partition("/_history/")[0].split("/")
+    parts = _unversioned(text).split("/")
     return parts[-2] if len(parts) >= 2 else str(reference.get("type", ""))
 
 
-def _check_bundle(patient: Patient, evidence: Evidence, path: str) -> Iterator[Finding]:
-    """Sent Bundles are about the patient; a payer's answer may use its own ids, but not contradict identifiers."""
+def _check_bundle(patient: _Patient, path: str, body: bytes) -> Iterator[Finding]:
+    """What we sent is about the patient; a payer's answer may use its own ids, but not contradict identifiers."""
+    resources = list(_entries(path, body))
+    subscribers = _named(resources, _NAMES_SUBSCRIBER)
+    here = _Patient(references=set(patient.references), identifiers=set(patient.identifiers))
+    is_ours = path in (DOCUMENT, SUBMISSION)
+    for person in resources:
+        if person.kind != "Patient" or (_is_named(person, subscribers) and not patient.is_same(person)):
+            continue
+        if patient.contradicts(person.identifiers) or (is_ours and patient.references and not patient.is_same(person)):
+            yield _mismatch(person, "a Bundle about another patient")
+        here.references.add(_unversioned(person.reference))
+    for resource in resources if is_ours else ():
+        yield from _check_resource(here, resource)
+
+
+def _entries(path: str, body: bytes) -> Iterator[_Resource]:
     try:
-        bundle = parse_strict(evidence.files[path])
+        bundle = parse_strict(body)
     except StrictJsonError:
         return
-    entries = _rows(bundle.get("entry")) if isinstance(bundle, dict) else []
-    found = [_entry(path, n, entry) for n, entry in enumerate(entries)]
-    here = Patient(references=set(patient.references), identifiers=set(patient.identifiers))
-    for resource in found:
-        if resource.kind == "Patient":
-            identifiers = _identifiers(resource.value)
-            if patient.contradicts(identifiers) or (
-                path in (DOCUMENT, SUBMISSION) and not _is_known(patient, resource)
-            ):
-                yield _mismatch(resource.path, None, "a Bundle about another patient")
-                continue
-            here.references.add(resource.reference)
-    if path in (DOCUMENT, SUBMISSION):
-        for resource in found:
-            yield from _check_resource(here, resource)
+    for n, entry in enumerate(_rows(bundle.get("entry")) if isinstance(bundle, dict) else []):
+        value, full_url = entry.get("resource"), entry.get("fullUrl")
+        yield _Resource(
+            path=f"{path}#entry[{n}]",
+            seq=None,
+            reference=full_url if isinstance(full_url, str) else "",
+            value=value if isinstance(value, dict) else {},
+        )
 
 
-def _is_known(patient: Patient, resource: _Resource) -> bool:
-    return (
-        not patient.references
-        or patient.is_called(resource.reference, "")
-        or patient.shares(_identifiers(resource.value))
-    )
-
-
-def _entry(path: str, n: int, entry: Mapping[str, Any]) -> _Resource:
-    value = entry.get("resource")
-    full_url = entry.get("fullUrl")
-    return _Resource(
-        path=f"{path}#entry[{n}]",
-        seq=None,
-        reference=full_url if isinstance(full_url, str) else "",
-        value=value if isinstance(value, dict) else {},
-    )
-
-
-def _identifiers(value: Mapping[str, Any]) -> set[Identifier]:
-    read = (Identifier.read(item) for item in _rows(value.get("identifier")))
-    return {identifier for identifier in read if identifier is not None}
-
-
-def _by_system(identifiers: set[Identifier]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for identifier in identifiers:
-        found.setdefault(identifier.system, set()).add(identifier.value)
-    return found
+def _unversioned(reference: str) -> str:
+    return reference.partition("/_history/")[0]
 
 
 def _rows(value: Any) -> list[Mapping[str, Any]]:
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
-def _mismatch(path: str, seq: int | None, detail: str) -> Finding:
-    return Finding(code=Code.PATIENT_MISMATCH, seq=seq, path=path, detail=detail)
+def _mismatch(resource: _Resource, detail: str) -> Finding:
+    return Finding(code=Code.PATIENT_MISMATCH, seq=resource.seq, path=resource.path, detail=detail)

@@ -23,6 +23,8 @@ def check_sequence(evidence: Evidence) -> Iterator[Finding]:
         if event.jws is not None and event.binding.get("case") != evidence.case_tag:
             yield _finding(event, Code.CASE_MISMATCH, "an event of another case")
         before = event
+    if before is not None and _time(before) > _text(evidence.manifest.get("created")):
+        yield _finding(before, Code.TIME_ORDER, "signed later than the package says it was made")
 
 
 def _check_place(event: EventRecord, expected: int, before: EventRecord | None) -> Iterator[Finding]:
@@ -42,7 +44,10 @@ def _check_place(event: EventRecord, expected: int, before: EventRecord | None) 
 
 def _time(event: EventRecord) -> str:
     """`sigT`; whole seconds in UTC order as text. Empty when unreadable, which the signature check reports."""
-    value = "" if event.jws is None else event.jws.header.get("sigT")
+    return "" if event.jws is None else _text(event.jws.header.get("sigT"))
+
+
+def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 

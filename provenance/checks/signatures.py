@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from cryptography import x509
@@ -17,12 +18,13 @@ from provenance.evidence import EventRecord, Evidence, TargetRecord
 from provenance.identifiers import Identifier
 from provenance.jws import fits
 from provenance.report import Finding
-from provenance.statement import commitments, payload_of, provenance_digest
+from provenance.statement import commitments, payload_of, provenance_digest, signature_types
 from provenance.trust import Trust
-from provenance.urls import BINDING, CANONICAL_JSON, EVENT_TARGET_FORMAT, JOSE_FORMAT, SIGNATURE_TYPE
+from provenance.urls import BINDING, CANONICAL_JSON, EVENT_TARGET_FORMAT, JOSE_FORMAT
 
 _HEADER: Final = frozenset({"alg", "canon", "sigT", "srCms", "typ", "x5t#S256", BINDING})
 _BINDING: Final = frozenset({"v", "case", "seq", "prev", "pd", "raw"})
+_MOST_ISSUERS: Final = 8
 _SIGNATURE: Final = frozenset({"type", "when", "who", "targetFormat", "sigFormat", "data"})
 
 
@@ -50,6 +52,12 @@ def signer_of(event: EventRecord) -> Identifier | None:
     return Identifier.read(who.get("identifier")) if isinstance(who, dict) else None
 
 
+def is_signed_by_person(event: EventRecord) -> bool:
+    """Whether the signature claims to be by a person's own key (mode P) and not the organization's (mode E)."""
+    who = event.signature.get("who")
+    return isinstance(who, dict) and who.get("type") == "PractitionerRole"
+
+
 def _header_doubts(event: EventRecord) -> Iterator[str]:
     header, signature = event.jws.header if event.jws else {}, event.signature
     if header.keys() != _HEADER or not _is_bound(event):
@@ -68,6 +76,8 @@ def _header_doubts(event: EventRecord) -> Iterator[str]:
         yield "sigT is not a whole second in UTC"
     if not _purposes_agree(header, signature):
         yield "the purposes of header and Signature differ"
+    if not _is_plain_who(signature.get("who")):
+        yield "Signature.who has other members than type and identifier"
 
 
 def _is_bound(event: EventRecord) -> bool:
@@ -144,17 +154,25 @@ def _check_signer(
     if not _is_instant(jws.header.get("sigT")):
         return
     at = read_instant(jws.header["sigT"])
-    doubts, anchor = trust.doubts((der,), (Purpose.EVENT, Purpose.PERSON), who, jws.alg, at)
+    doubts, anchor = trust.doubts((der, *_issuers(evidence, der)), (Purpose.EVENT, Purpose.PERSON), who, jws.alg, at)
     yield from (_finding(event, code, detail) for code, detail in doubts)
     yield from _check_tenant(evidence, event, who, anchor)
 
 
 def _check_tenant(evidence: Evidence, event: EventRecord, who: Identifier, anchor: Anchor | None) -> Iterator[Finding]:
     is_person = anchor is not None and anchor.purpose is Purpose.PERSON
+    if anchor is not None and is_person != is_signed_by_person(event):
+        yield _finding(event, Code.KEY_PURPOSE, "a person's key for an organization, or the reverse")
     if not is_person and who != evidence.tenant:
         yield _finding(event, Code.TENANT_MISMATCH, "signed by another organization than the package's")
     if anchor is not None and anchor.tenant not in (None, evidence.tenant):
         yield _finding(event, Code.TENANT_MISMATCH, "the anchor belongs to another organization than the package")
+
+
+def _issuers(evidence: Evidence, leaf: bytes) -> Iterator[bytes]:
+    """Other certificates of the package, which may lead from a person's leaf to an anchor."""
+    others = (body for path, body in sorted(evidence.files.items()) if path.startswith("certs/") and body != leaf)
+    return islice(others, _MOST_ISSUERS)
 
 
 def _fits(event: EventRecord, parts: Sequence[bytes], der: bytes) -> bool:
@@ -186,10 +204,17 @@ def _named(reference: Mapping[str, Any], resource: Mapping[str, Any]) -> Iterato
 
 
 def _purposes_agree(header: Mapping[str, Any], signature: Mapping[str, Any]) -> bool:
-    codes = [str(row.get("code")) for row in _rows(signature.get("type")) if row.get("system") == SIGNATURE_TYPE]
+    codes = [str(row.get("code")) for row in _rows(signature.get("type"))]
     if VERIFICATION not in codes or not all(code in SIGNATURE_TYPES for code in codes):
         return False
-    return len(codes) == len(signature.get("type", [])) and header.get("srCms") == commitments(codes)
+    return signature["type"] == signature_types(codes) and header.get("srCms") == commitments(codes)
+
+
+def _is_plain_who(who: Any) -> bool:
+    """`Signature.who` is in no signature, so it may say nothing beyond what the certificate confirms."""
+    if not isinstance(who, dict) or who.keys() != {"type", "identifier"}:
+        return False
+    return isinstance(who["identifier"], dict) and who["identifier"].keys() == {"system", "value"}
 
 
 def _is_canonical(header: bytes) -> bool:
