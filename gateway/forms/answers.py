@@ -1,0 +1,131 @@
+"""A person's answers: setting, clearing, and whose the answer is from then on.
+
+Rules of origin (dtr:spec-137): over a machine value, or over an override, it is an override; over nothing,
+or over a typed value, it is typed. Clearing leaves a private mark, so that the chart does not fill it again.
+Dependent logic is not run here: call `populate` with the returned response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from gateway.errors import InputError, NotFound
+from gateway.fhir import Json
+from gateway.forms import marks
+from gateway.forms.entry import Entry, read_entries
+from gateway.forms.populate import without_empty_but_marks
+from gateway.forms.session import DEFAULT_GUIDE, FormSession
+from gateway.forms.slots import Sheet, Slot
+from gateway.profiles.dtr_guide import DtrGuide, OriginAuthor
+from gateway.profiles.dtr_package import FormPackageParts
+
+Author = OriginAuthor
+
+
+def set_answer(
+    package: FormPackageParts,
+    response: Json,
+    link_id: str,
+    values: Sequence[Entry],
+    author: Author,
+    now: datetime,
+    guide: DtrGuide = DEFAULT_GUIDE,
+) -> dict[str, Any]:
+    """The working response with a person's answers in one place. The response handed in is not changed.
+
+    `link_id` is an address (`linkId`, `linkId@1`). `values` are typed text, JSON scalars or answers; none of
+    them, or only blank ones, clears the question. Values equal to those there change nothing, not even the origin.
+    Raises NotFound for a place the form does not have, InputError for a value that does not fit, a read-only
+    question, a completed response or an author without name and role.
+    """
+    session = FormSession(package=package, guide=guide)
+    sheet, slot = _opened(session, response, link_id, author)
+    answers = read_entries(slot.definition, values, session.options(slot.definition), now)
+    if not answers:
+        return clear_answer(package, response, link_id, author, now, guide)
+    if marks.values_of(slot.answers) != answers:
+        source = _source(slot, guide)
+        slot.set_answers(marks.stamped(slot, answers, guide, source, author))
+        marks.unmark_cleared(slot.node)
+    return _changed(sheet, now)
+
+
+def clear_answer(
+    package: FormPackageParts,
+    response: Json,
+    link_id: str,
+    author: Author,
+    now: datetime,
+    guide: DtrGuide = DEFAULT_GUIDE,
+) -> dict[str, Any]:
+    """The working response without the answers in one place, and with the private mark that a person took them out.
+
+    An unanswered question stays as it is. Raises as `set_answer`.
+    """
+    session = FormSession(package=package, guide=guide)
+    sheet, slot = _opened(session, response, link_id, author)
+    if slot.answers:
+        slot.set_answers([])
+        marks.mark_cleared(slot.node, author, now)
+    return _changed(sheet, now)
+
+
+def add_repetition(
+    package: FormPackageParts, response: Json, link_id: str, now: datetime, guide: DtrGuide = DEFAULT_GUIDE
+) -> tuple[dict[str, Any], str]:
+    """The working response with one more, empty repetition of a group; and the address of it.
+
+    `link_id` is the address of any repetition of the group. Raises NotFound, or InputError for a group that
+    does not repeat. An empty repetition is kept until it is answered or the response is completed.
+    """
+    session = FormSession(package=package, guide=guide)
+    sheet = session.sheet(response)
+    slot = _found(sheet, link_id)
+    if not (slot.definition.is_group and slot.definition.repeats):
+        raise InputError("This part of the form does not repeat.", code="answer.repeat", expression=link_id)
+    host = slot.parent.node if slot.parent is not None else sheet.response
+    last = [node for node in host["item"] if node.get("linkId") == slot.definition.link_id][-1]
+    position = next(index for index, node in enumerate(host["item"]) if node is last)
+    node: dict[str, Any] = {"linkId": slot.definition.link_id}
+    host["item"] = [*host["item"][: position + 1], node, *host["item"][position + 1 :]]
+    sheet.rebuild()
+    added = next(one for one in sheet.walk() if one.node is node)
+    return {**sheet.response, "authored": now.isoformat(timespec="seconds")}, added.address
+
+
+def _opened(session: FormSession, response: Json, link_id: str, author: Author) -> tuple[Sheet, Slot]:
+    if not author.is_known:
+        raise InputError("An answer needs its author: a practitioner or a role.", code="answer.author")
+    if response.get("status") not in ("in-progress", "amended"):
+        raise InputError("The answers are completed and cannot be changed here.", code="answer.closed", status=409)
+    sheet = session.sheet(response)
+    slot = _found(sheet, link_id)
+    if not slot.definition.is_question or slot.definition.is_read_only:
+        raise InputError("This question cannot be answered by a person.", code="answer.read-only", expression=link_id)
+    if not slot.reachable:
+        raise InputError("Answer the question above it first.", code="answer.nested", expression=link_id)
+    return sheet, slot
+
+
+def _found(sheet: Sheet, link_id: str) -> Slot:
+    slot = sheet.find(link_id)
+    if slot is None:
+        raise NotFound("The form has no such question.", code="answer.unknown", expression=link_id)
+    return slot
+
+
+def _source(slot: Slot, guide: DtrGuide) -> str:
+    origins = [guide.read_origin(answer) for answer in slot.answers]
+    known = [origin.source for origin in origins if origin is not None]
+    if any(guide.is_machine(source) or source == guide.OVERRIDE for source in known):
+        return guide.OVERRIDE
+    return guide.MANUAL
+
+
+def _changed(sheet: Sheet, now: datetime) -> dict[str, Any]:
+    return without_empty_but_marks({**sheet.response, "authored": now.isoformat(timespec="seconds")})
+
+
+__all__ = ["Author", "add_repetition", "clear_answer", "set_answer"]

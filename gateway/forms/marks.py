@@ -1,0 +1,91 @@
+"""Marks of ours on answers: stable ids, origins, and the private mark that a person cleared an answer.
+
+The private mark keeps re-population from restoring what a person took out. It never leaves the gateway.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from gateway.fhir import Json
+from gateway.forms.slots import Slot
+from gateway.profiles import dtr_urls
+from gateway.profiles.dtr_guide import DtrGuide, OriginAuthor
+from gateway.profiles.dtr_sdc import extension_value, extensions
+
+CLEARED: Final = "urn:oid:2.25.94492686211768030265051248232142081200.5"
+"""Private extension on an item of a working response: who cleared its answer, and when."""
+
+
+def is_private(extension: Json) -> bool:
+    """Whether an extension is ours and must not be sent."""
+    return extension.get("url") == CLEARED
+
+
+def is_cleared(node: Json) -> bool:
+    """Whether a person took the answer out."""
+    return any(True for _ in extensions(node, CLEARED))
+
+
+def mark_cleared(node: dict[str, Any], author: OriginAuthor, now: datetime) -> None:
+    """Leave the mark on an item of the working response."""
+    parts: list[dict[str, Any]] = [{"url": "at", "valueDateTime": now.isoformat(timespec="seconds")}]
+    if author.practitioner:
+        parts.append({"url": "by", "valueReference": {"reference": author.practitioner}})
+    kept = [one for one in node.get("extension") or () if not is_private(one)]
+    node["extension"] = [*kept, {"url": CLEARED, "extension": parts}]
+
+
+def unmark_cleared(node: dict[str, Any]) -> None:
+    """Take the mark away, since the item is answered again."""
+    kept = [one for one in node.get("extension") or () if not is_private(one)]
+    if kept:
+        node["extension"] = kept
+    else:
+        node.pop("extension", None)
+
+
+def answer_id(address: str, position: int) -> str:
+    """Id of an answer: the same for the same place of the form, so that a signature can point at it."""
+    return f"a{hashlib.sha256(f'{address}#{position}'.encode()).hexdigest()[:20]}"
+
+
+def stamped(
+    slot: Slot, values: Sequence[Json], guide: DtrGuide, source: str, author: OriginAuthor | None = None
+) -> list[dict[str, Any]]:
+    """Answers with id and origin; what was nested below an answer at the same position is kept."""
+    found = []
+    before = slot.answers
+    for position, value in enumerate(values):
+        plain = {key: part for key, part in value.items() if key not in ("id", "extension", "item")}
+        others = [one for one in value.get("extension") or () if one.get("url") != dtr_urls.INFORMATION_ORIGIN]
+        answer: dict[str, Any] = {
+            "id": answer_id(slot.address, position),
+            "extension": [guide.information_origin(source, author), *others],
+            **plain,
+        }
+        if position < len(before) and before[position].get("item"):
+            answer["item"] = before[position]["item"]
+        found.append(answer)
+    return found
+
+
+def values_of(answers: Sequence[Json]) -> list[dict[str, Any]]:
+    """Answers as bare `value[x]` objects."""
+    return [{key: value for key, value in answer.items() if key.startswith(("value", "_value"))} for answer in answers]
+
+
+def is_person_set(answers: Sequence[Json], guide: DtrGuide) -> bool:
+    """Whether a person set any of the answers."""
+    origins = [guide.read_origin(answer) for answer in answers]
+    return any(origin is not None and not guide.is_machine(origin.source) for origin in origins)
+
+
+def cleared_at(node: Mapping[str, Any]) -> str:
+    """When the answer was cleared; empty when it was not."""
+    for extension in extensions(node, CLEARED):
+        return str(extension_value(extension, "at") or "")
+    return ""

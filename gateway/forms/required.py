@@ -1,0 +1,38 @@
+"""Which required questions are still open."""
+
+from __future__ import annotations
+
+from gateway.forms.slots import Sheet, Slot
+
+
+def open_required(sheet: Sheet, addresses: set[str]) -> tuple[str, ...]:
+    """Addresses of enabled required questions without an answer, and of required groups without any.
+
+    A question inside an optional group that is empty is not required (sdc:validation): nothing in the group was begun.
+    """
+    return tuple(slot.address for slot in sheet.walk() if slot.address in addresses and is_open(slot, addresses))
+
+
+def is_open(slot: Slot, addresses: set[str]) -> bool:
+    """Whether this place must be answered and is not."""
+    if not slot.definition.is_required or slot.definition.type == "display":
+        return False
+    if slot.definition.is_group:
+        return not has_answer(slot, addresses)
+    return not slot.answers and _is_due(slot, addresses)
+
+
+def _is_due(slot: Slot, addresses: set[str]) -> bool:
+    """A question is due unless a repetition around it that may be left out is wholly empty."""
+    at = slot.parent
+    while at is not None:
+        optional = at.definition.is_group and at.definition.repeats and not at.definition.is_required
+        if optional and not has_answer(at, addresses):
+            return False
+        at = at.parent
+    return True
+
+
+def has_answer(slot: Slot, addresses: set[str]) -> bool:
+    """Whether any enabled question here or below is answered."""
+    return any(one.answers and one.address in addresses for one in slot.walk())

@@ -1,0 +1,305 @@
+"""A form as flat rows, for the form page, `form show` and the JSON API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from gateway.fhir import Json
+from gateway.forms import marks
+from gateway.forms.definition import ItemDefinition
+from gateway.forms.options import Option, text_of
+from gateway.forms.populate import AnswerTrace, Draft
+from gateway.forms.required import is_open
+from gateway.forms.session import FormSession
+from gateway.forms.slots import Slot
+from gateway.forms.validate import check_sheet
+from gateway.profiles import dtr_sdc
+from gateway.profiles.dtr_guide import DtrGuide, Origin, OriginAuthor
+from gateway.profiles.dtr_package import FormPackageParts
+from gateway.profiles.dtr_sdc import value_of
+
+FROM_CHART: Final = "From chart"
+FROM_PAYER: Final = "From payer"
+CHANGED: Final = "Changed by user"
+TYPED: Final = "Typed"
+NOT_FOUND: Final = "Not found in chart"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """An answer to pick; `key` is what `set_answer` takes."""
+
+    key: str
+    text: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormRow:
+    """One line of the form."""
+
+    link_id: str
+    """Address; also the name of the field."""
+    level: int
+    """0 for the outermost."""
+    prefix: str
+    text: str
+    type: str
+    control: str
+    """Item control code of the form, e.g. `help`, `drop-down`; empty when none."""
+    required: bool
+    repeats: bool
+    read_only: bool
+    hidden: bool
+    enabled: bool
+    options: tuple[Choice, ...]
+    options_missing: str
+    """Why there is no list to choose from; empty when there is one or none is needed."""
+    units: tuple[str, ...]
+    values: tuple[str, ...]
+    """Answers as text, in order."""
+    raw: tuple[Json, ...]
+    """Answers as `value[x]`, for pages that need the exact form."""
+    origin: str
+    """Origin code; empty when unanswered."""
+    origin_label: str
+    """`From chart`, `From payer`, `Changed by user`, `Typed`, `Not found in chart`; empty for other lines."""
+    origin_explanation: str
+    """One sentence: where it came from, or what was looked for."""
+    author: OriginAuthor | None
+    trace: AnswerTrace | None
+    error: str
+    """What to put right; empty when nothing."""
+    max_length: int | None
+    links: tuple[str, ...]
+    """Supporting links of the form; show them, never follow them."""
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it takes answers."""
+        return self.type not in ("group", "display")
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether it is open and enabled, so that only a person can go on."""
+        return self.enabled and self.is_question and not self.values and not self.hidden
+
+    def as_json(self) -> dict[str, Any]:
+        """Stable JSON of the row (`form show --json`)."""
+        return {
+            "link_id": self.link_id,
+            "level": self.level,
+            "text": self.text,
+            "type": self.type,
+            "required": self.required,
+            "repeats": self.repeats,
+            "read_only": self.read_only,
+            "enabled": self.enabled,
+            "options": [{"key": one.key, "text": one.text, "chosen": one.is_chosen} for one in self.options],
+            "options_missing": self.options_missing,
+            "values": list(self.values),
+            "answer": [dict(one) for one in self.raw],
+            "origin": self.origin,
+            "origin_label": self.origin_label,
+            "origin_explanation": self.origin_explanation,
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormView:
+    """A form to show."""
+
+    title: str
+    canonical: str
+    status: str
+    rows: tuple[FormRow, ...]
+    """Every item, switched-off ones too; show the enabled ones."""
+    answered: int
+    questions: int
+    """Enabled questions that are shown."""
+    from_chart: int
+    open_required: tuple[str, ...]
+    blockers: tuple[str, ...]
+    """Sentences after "cannot be completed here: "."""
+
+    @property
+    def can_be_completed(self) -> bool:
+        """Whether a person may complete it now."""
+        return not self.blockers and not self.open_required and not any(row.error for row in self.rows if row.enabled)
+
+    @property
+    def progress(self) -> str:
+        """`14 of 18 answered · 11 from chart · 3 required open`."""
+        return (
+            f"{self.answered} of {self.questions} answered · {self.from_chart} from chart · "
+            f"{len(self.open_required)} required open"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Stable JSON of the form (`form show --json`)."""
+        return {
+            "title": self.title,
+            "questionnaire": self.canonical,
+            "status": self.status,
+            "progress": self.progress,
+            "open_required": list(self.open_required),
+            "blockers": list(self.blockers),
+            "can_be_completed": self.can_be_completed,
+            "rows": [row.as_json() for row in self.rows],
+        }
+
+
+def form_view(
+    package: FormPackageParts,
+    response: Json,
+    traces: Sequence[AnswerTrace] | Draft = (),
+    session: FormSession | None = None,
+) -> FormView:
+    """Rows of a form in document order.
+
+    `traces` come from the last population (a `Draft` will do); without them origins have no explanation.
+    `session` gives the record to switches that need it.
+    """
+    session = session or FormSession(package=package)
+    known = {trace.link_id: trace for trace in (traces.answers if isinstance(traces, Draft) else traces)}
+    sheet = session.sheet(response)
+    enabled = session.enabled(sheet)
+    errors = {
+        finding.link_id: finding.sentence for finding in check_sheet(session, sheet) if finding.code != "required"
+    }
+    rows = tuple(
+        _row(
+            session,
+            slot,
+            is_enabled=slot.address in enabled.addresses,
+            trace=known.get(slot.address),
+            error=errors.get(slot.address, ""),
+            sheet_id=str(response.get("id", "")),
+        )
+        for slot in sheet.walk()
+    )
+    shown = [row for row in rows if row.enabled and row.is_question and not row.hidden]
+    return FormView(
+        title=session.form.title,
+        canonical=session.form.canonical,
+        status=str(response.get("status", "")),
+        rows=rows,
+        answered=sum(1 for row in shown if row.values),
+        questions=len(shown),
+        from_chart=sum(1 for row in shown if row.origin_label == FROM_CHART),
+        open_required=tuple(
+            slot.address
+            for slot in sheet.walk()
+            if slot.address in enabled.addresses and is_open(slot, enabled.addresses)
+        ),
+        blockers=(*session.form.blockers, *enabled.undecided),
+    )
+
+
+def _row(
+    session: FormSession, slot: Slot, *, is_enabled: bool, trace: AnswerTrace | None, error: str, sheet_id: str
+) -> FormRow:
+    item = slot.definition
+    options = session.options(item)
+    origin = session.guide.read_origin(slot.answers[0]) if slot.answers else None
+    label = _label(session.guide, item, origin, trace) if is_enabled else ""
+    max_length = item.item.get("maxLength")
+    return FormRow(
+        link_id=slot.address,
+        level=_level(slot),
+        prefix=str(item.item.get("prefix", "")),
+        text=item.text,
+        type=item.type,
+        control=next(iter(sorted(dtr_sdc.read_item_controls(item.item))), ""),
+        required=item.is_required,
+        repeats=item.repeats,
+        read_only=item.is_read_only,
+        hidden=item.is_hidden,
+        enabled=is_enabled,
+        options=tuple(_choice(option, slot.answers) for option in options.options),
+        options_missing=options.missing,
+        units=tuple(text_of(unit) for unit in dtr_sdc.read_unit_options(item.item)),
+        values=tuple(answer_text(answer) for answer in slot.answers),
+        raw=tuple(marks.values_of(slot.answers)),
+        origin=origin.source if origin else "",
+        origin_label=label,
+        origin_explanation=_explanation(label, origin, trace, sheet_id) if label else "",
+        author=origin.author if origin else None,
+        trace=trace,
+        error=error,
+        max_length=max_length if isinstance(max_length, int) else None,
+        links=dtr_sdc.read_support_links(item.item),
+    )
+
+
+def _level(slot: Slot) -> int:
+    count, at = 0, slot.parent
+    while at is not None:
+        count, at = count + 1, at.parent
+    return count
+
+
+def _choice(option: Option, answers: Sequence[Json]) -> Choice:
+    chosen = any(marks.values_of([answer])[0] == dict(option.value) for answer in answers)
+    return Choice(key=option.key, text=option.text, is_chosen=chosen)
+
+
+def _label(guide: DtrGuide, item: ItemDefinition, origin: Origin | None, trace: AnswerTrace | None) -> str:
+    if not item.is_question:
+        return ""
+    if origin is None:
+        return NOT_FOUND if trace is not None and trace.expression else ""
+    if not guide.is_machine(origin.source):
+        return CHANGED if origin.source == guide.OVERRIDE else TYPED
+    is_ours = trace is not None and bool(trace.expression or trace.sources)
+    return FROM_CHART if origin.source == guide.AUTO and (is_ours or guide.AUTO != guide.AUTO_SERVER) else FROM_PAYER
+
+
+def _explanation(label: str, origin: Origin | None, trace: AnswerTrace | None, response_id: str) -> str:
+    if label == NOT_FOUND and trace is not None:
+        sought = f" Looked for: {'; '.join(_short(query) for query in trace.looked_for)}." if trace.looked_for else ""
+        return f"{trace.reason_if_empty}{sought}"
+    if label in (CHANGED, TYPED) and origin is not None:
+        who = origin.author.practitioner if origin.author else ""
+        return (
+            f"Set by {who or 'a user'}." if label == TYPED else f"Changed by {who or 'a user'} from the chart's value."
+        )
+    if label == FROM_CHART and trace is not None:
+        return _machine_explanation(trace, response_id)
+    return "Filled in by the payer." if label == FROM_PAYER else ""
+
+
+def _short(query: str) -> str:
+    return query if len(query) <= 160 else f"{query[:157]}…"
+
+
+def _machine_explanation(trace: AnswerTrace, response_id: str) -> str:
+    named = f"{trace.library}: {trace.define}" if trace.define else ""
+    own = ("QuestionnaireResponse", f"QuestionnaireResponse/{response_id}")
+    records = [source for source in trace.sources if source.reference and source.reference not in own]
+    if not records:
+        return named or ("Computed from other answers." if trace.expression else "Preset by the form.")
+    first = records[0]
+    version = f" version {first.version}" if first.version else ""
+    more = f" and {len(records) - 1} more" if len(records) > 1 else ""
+    return f"{first.element or first.reference} of {first.reference}{version}{more}" + (f" ({named})" if named else "")
+
+
+def answer_text(answer: Json) -> str:
+    """An answer as people read it."""
+    value = value_of(answer)
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, Mapping) and "value" in value:
+        number = value["value"]
+        shown = format(number, "f") if isinstance(number, Decimal) else str(number)
+        return f"{value.get('comparator', '')}{shown} {value.get('unit') or value.get('code') or ''}".strip()
+    if isinstance(value, Mapping) and ("url" in value or "data" in value):
+        return str(value.get("title") or value.get("url") or "Attachment")
+    return text_of(value) if value is not None else ""

@@ -1,0 +1,42 @@
+"""How forms ask for a CQL define, whatever engine answers.
+
+The engine keeps its own types; callers see JSON values, a plain reason when there is none, and the
+elements the value was read from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """An element of the record that a result rests on."""
+
+    reference: str
+    """`Type/id`."""
+    version: str = ""
+    """`meta.versionId`, empty when the server gave none."""
+    element: str = ""
+    """Element path, e.g. `Condition.onset`; empty when the resource as a whole counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefineResult:
+    """Result of one define."""
+
+    value: Any = None
+    """FHIR JSON, or JSON of a system value (dates as ISO text, quantities as FHIR Quantity); None is null."""
+    error: str = ""
+    """Why there is no value, without patient data; empty when it ran."""
+    sources: tuple[Source, ...] = ()
+    library: str = ""
+    """`name|version` of the library that was run."""
+
+
+class DefineEvaluator(Protocol):
+    """Runs defines over one frozen record."""
+
+    def evaluate(self, define: str, library: str | None = None) -> DefineResult:
+        """Value of a define; `library` is its CQL name, None when the form has only one. Never raises for logic."""

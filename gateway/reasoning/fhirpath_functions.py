@@ -1,0 +1,429 @@
+"""The table of FHIRPath functions: existence, filters, subsets, trees, FHIR's own; text, numbers and
+conversions are in `fhirpath_conversions` and `fhirpath_texts`.
+
+A function gets its unevaluated arguments, the input collection and the evaluation. One that is not in
+the table is refused by name, never taken for an empty answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from gateway.errors import ReasoningError
+from gateway.reasoning import fhirpath_operators as operators
+from gateway.reasoning.fhirpath_conversions import CONVERSIONS
+from gateway.reasoning.fhirpath_evaluate import Collection, Evaluation, has_type, require_type, run, test_type
+from gateway.reasoning.fhirpath_items import Item, all_members, computed, items_of, members, system_value
+from gateway.reasoning.fhirpath_numbers import NUMBERS
+from gateway.reasoning.fhirpath_syntax import Call, Member, Step, Tree
+from gateway.reasoning.fhirpath_texts import TEXTS
+from gateway.reasoning.fhirpath_values import Moment, moment_of
+
+Function = Callable[[tuple[Tree, ...], Collection, Evaluation], Collection]
+
+
+def call_function(tree: Call, focus: Collection, evaluation: Evaluation) -> Collection:
+    """Result of a call. Raises `fhirpath.unsupported` for a name that is not known, `fhirpath.evaluation` for
+    a wrong number of arguments."""
+    own = _FUNCTIONS.get(tree.name)
+    if own is not None:
+        low, high, function = own
+        _require_count(tree, low, high)
+        return function(tree.arguments, focus, evaluation)
+    plain = _PLAIN.get(tree.name)
+    if plain is None:
+        raise ReasoningError(
+            f"The function {tree.name[:40]} is not known here.",
+            code="fhirpath.unsupported",
+            frame={"function": tree.name},
+        )
+    low, high, value_function = plain
+    _require_count(tree, low, high)
+    arguments = [run(argument, evaluation.this, evaluation) for argument in tree.arguments]
+    return value_function(focus, arguments)
+
+
+def _require_count(tree: Call, low: int, high: int) -> None:
+    if not low <= len(tree.arguments) <= high:
+        raise operators.failed(f"The function {tree.name[:40]} has a wrong number of arguments.")
+
+
+def _zone(evaluation: Evaluation) -> Any:
+    return evaluation.now.tzinfo if evaluation.now else None
+
+
+# existence
+
+
+def _empty(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return [computed(not focus, focus)]
+
+
+def _exists(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    found = _where(arguments, focus, evaluation) if arguments else focus
+    return [computed(bool(found), found or focus)]
+
+
+def _all(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    for position, item in enumerate(focus):
+        if operators.truth(run(arguments[0], [item], evaluation.at(item, position))) is not True:
+            return [computed(False, (item,))]
+    return [computed(True, focus)]
+
+
+def _count(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return [computed(len(focus), focus)]
+
+
+def _truths(focus: Collection) -> list[bool]:
+    found = [system_value(item) for item in focus]
+    if not all(isinstance(value, bool) for value in found):
+        raise operators.failed("Truth values are expected.")
+    return found
+
+
+def _every(wanted: bool) -> Function:
+    def function(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+        return [computed(all(value is wanted for value in _truths(focus)), focus)]
+
+    return function
+
+
+def _some(wanted: bool) -> Function:
+    def function(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+        return [computed(any(value is wanted for value in _truths(focus)), focus)]
+
+    return function
+
+
+def _not(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    value = operators.truth(focus)
+    return [] if value is None else [computed(not value, focus)]
+
+
+def _distinct(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    evaluation.spend(len(focus) ** 2 // 8)
+    return operators.distinct(focus, _zone(evaluation))
+
+
+def _is_distinct(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return [computed(len(_distinct(arguments, focus, evaluation)) == len(focus), focus)]
+
+
+def _subset_of(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    other = run(arguments[0], evaluation.this, evaluation)
+    return [computed(_contained(focus, other, evaluation), (*focus, *other))]
+
+
+def _superset_of(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    other = run(arguments[0], evaluation.this, evaluation)
+    return [computed(_contained(other, focus, evaluation), (*focus, *other))]
+
+
+def _contained(part: Collection, whole: Collection, evaluation: Evaluation) -> bool:
+    evaluation.spend(len(part) * len(whole) // 4)
+    return all(any(operators.equal_items(item, other, _zone(evaluation)) for other in whole) for item in part)
+
+
+# filters and projections
+
+
+def _where(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    found: Collection = []
+    for position, item in enumerate(focus):
+        answer = operators.single(run(arguments[0], [item], evaluation.at(item, position)))
+        value = system_value(answer) if answer is not None else False
+        if not isinstance(value, bool):
+            raise operators.failed("A filter wants a truth value.")
+        if value:
+            found.append(item)
+    return found
+
+
+def _select(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    found: Collection = []
+    for position, item in enumerate(focus):
+        found.extend(run(arguments[0], [item], evaluation.at(item, position)))
+    return found
+
+
+def _repeat(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    found: Collection = []
+    waiting = list(focus)
+    while waiting:
+        fresh: Collection = []
+        for position, item in enumerate(waiting):
+            fresh.extend(run(arguments[0], [item], evaluation.at(item, position)))
+        waiting = []
+        for item in fresh:
+            evaluation.spend(1 + len(found) // 4)
+            if not any(operators.equal_items(item, other, _zone(evaluation)) for other in found):
+                found.append(item)
+                waiting.append(item)
+        _require_room(found, evaluation)
+    return found
+
+
+def _require_room(found: Collection, evaluation: Evaluation) -> None:
+    if len(found) > evaluation.max_items:
+        raise ReasoningError("The expression yields too many items.", code="fhirpath.limit")
+
+
+def _of_type(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    name = _type_name(arguments[0])
+    require_type(name)
+    return [item for item in focus if has_type(item, name)]
+
+
+def _is(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return test_type("is", focus, _type_name(arguments[0]))
+
+
+def _as(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return test_type("as", focus, _type_name(arguments[0]))
+
+
+def _type_name(tree: Tree) -> str:
+    if isinstance(tree, Member):
+        return tree.name
+    if isinstance(tree, Step) and isinstance(tree.left, Member) and isinstance(tree.right, Member):
+        return f"{tree.left.name}.{tree.right.name}"
+    raise operators.failed("A type name is expected.")
+
+
+def _type(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    found = []
+    for item in focus:
+        space, _, name = item.type.rpartition(".")
+        found.append(Item({"namespace": space or "FHIR", "name": name}, parents=(item,)))
+    return found
+
+
+# subsets
+
+
+def _single(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    operators.single(focus)
+    return focus
+
+
+def _first(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return focus[:1]
+
+
+def _last(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return focus[-1:]
+
+
+def _tail(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return focus[1:]
+
+
+def _take(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return focus[: max(0, operators.integer(run(arguments[0], evaluation.this, evaluation)))]
+
+
+def _skip(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return focus[max(0, operators.integer(run(arguments[0], evaluation.this, evaluation))) :]
+
+
+def _intersect(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    other = run(arguments[0], evaluation.this, evaluation)
+    evaluation.spend(len(focus) * len(other) // 4)
+    zone = _zone(evaluation)
+    kept = [item for item in focus if any(operators.equal_items(item, one, zone) for one in other)]
+    return operators.distinct(kept, zone)
+
+
+def _exclude(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    other = run(arguments[0], evaluation.this, evaluation)
+    evaluation.spend(len(focus) * len(other) // 4)
+    zone = _zone(evaluation)
+    return [item for item in focus if not any(operators.equal_items(item, one, zone) for one in other)]
+
+
+def _union(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    other = run(arguments[0], evaluation.this, evaluation)
+    evaluation.spend((len(focus) + len(other)) ** 2 // 8)
+    return operators.union(focus, other, _zone(evaluation))
+
+
+def _combine(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return [*focus, *run(arguments[0], evaluation.this, evaluation)]
+
+
+# control, aggregates
+
+
+def _iif(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    scope = evaluation.at(focus[0], 0) if len(focus) == 1 else evaluation
+    test = operators.single(run(arguments[0], focus, scope))
+    value = system_value(test) if test is not None else False
+    if not isinstance(value, bool):
+        raise operators.failed("iif wants a truth value.")
+    if value:
+        return _because(run(arguments[1], focus, scope), test)
+    return _because(run(arguments[2], focus, scope), test) if len(arguments) > 2 else []
+
+
+def _because(found: Collection, test: Item | None) -> Collection:
+    """A constant chosen by a test rests on what the test looked at."""
+    if test is None:
+        return found
+    return [item if item.resource is not None or item.parents else computed(item.value, (test,)) for item in found]
+
+
+def _aggregate(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    total = run(arguments[1], evaluation.this, evaluation) if len(arguments) > 1 else []
+    for position, item in enumerate(focus):
+        total = run(arguments[0], [item], evaluation.at(item, position, total))
+    return total
+
+
+def _trace(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return focus
+
+
+# trees
+
+
+def _children(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return [child for item in focus for child in all_members(item)]
+
+
+def _descendants(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    found: Collection = []
+    waiting = list(focus)
+    while waiting:
+        waiting = [child for item in waiting for child in all_members(item)]
+        evaluation.spend(len(waiting))
+        found.extend(waiting)
+        _require_room(found, evaluation)
+    return found
+
+
+# clock
+
+
+def _require_now(evaluation: Evaluation) -> Moment:
+    if evaluation.now is None:
+        raise ReasoningError("No evaluation instant is given.", code="fhirpath.evaluation")
+    return moment_of(evaluation.now)
+
+
+def _now(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return [computed(_require_now(evaluation))]
+
+
+def _today(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return [computed(_require_now(evaluation).to_date())]
+
+
+def _time_of_day(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    return [computed(Moment("time", _require_now(evaluation).parts[3:]))]
+
+
+# FHIR's own
+
+
+def _extension(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    url = operators.single(run(arguments[0], evaluation.this, evaluation))
+    found: Collection = []
+    for item in focus:
+        holder = (
+            item
+            if isinstance(item.value, Mapping)
+            else Item(item.shadow, item.type, path=item.path, resource=item.resource)
+        )
+        for extension in members(holder, "extension"):
+            if url is not None and isinstance(extension.value, Mapping) and extension.value.get("url") == url.value:
+                found.append(extension)
+    return found
+
+
+def _has_value(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    primitive = len(focus) == 1 and focus[0].value is not None and not isinstance(focus[0].value, Mapping)
+    return [computed(primitive, focus)]
+
+
+def _get_value(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    if len(focus) != 1 or focus[0].value is None or isinstance(focus[0].value, Mapping):
+        return []
+    return [computed(system_value(focus[0]), focus)]
+
+
+def _resolve(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    found: Collection = []
+    for item in focus:
+        text = item.value.get("reference") if isinstance(item.value, Mapping) else item.value
+        if isinstance(text, str):
+            found.extend(items_of(_resolved(text, item, evaluation)))
+    return found
+
+
+def _resolved(text: str, item: Item, evaluation: Evaluation) -> Any:
+    if text.startswith("#") and item.resource is not None:
+        if text == "#":
+            return item.resource
+        return next((one for one in item.resource.get("contained") or () if one.get("id") == text[1:]), None)
+    return evaluation.resolve(text) if evaluation.resolve else None
+
+
+def _member_of(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    url = operators.single(run(arguments[0], evaluation.this, evaluation))
+    item = operators.single(focus)
+    if item is None or url is None:
+        return []
+    answer = evaluation.member_of(str(url.value), item.value) if evaluation.member_of else None
+    if answer is None:
+        raise ReasoningError("The value set is not at hand.", code="fhirpath.terminology")
+    return [computed(answer, focus)]
+
+
+_FUNCTIONS: Final[Mapping[str, tuple[int, int, Function]]] = {
+    "empty": (0, 0, _empty),
+    "exists": (0, 1, _exists),
+    "all": (1, 1, _all),
+    "count": (0, 0, _count),
+    "allTrue": (0, 0, _every(True)),
+    "allFalse": (0, 0, _every(False)),
+    "anyTrue": (0, 0, _some(True)),
+    "anyFalse": (0, 0, _some(False)),
+    "not": (0, 0, _not),
+    "distinct": (0, 0, _distinct),
+    "isDistinct": (0, 0, _is_distinct),
+    "subsetOf": (1, 1, _subset_of),
+    "supersetOf": (1, 1, _superset_of),
+    "where": (1, 1, _where),
+    "select": (1, 1, _select),
+    "repeat": (1, 1, _repeat),
+    "ofType": (1, 1, _of_type),
+    "is": (1, 1, _is),
+    "as": (1, 1, _as),
+    "type": (0, 0, _type),
+    "single": (0, 0, _single),
+    "first": (0, 0, _first),
+    "last": (0, 0, _last),
+    "tail": (0, 0, _tail),
+    "take": (1, 1, _take),
+    "skip": (1, 1, _skip),
+    "intersect": (1, 1, _intersect),
+    "exclude": (1, 1, _exclude),
+    "union": (1, 1, _union),
+    "combine": (1, 1, _combine),
+    "iif": (2, 3, _iif),
+    "aggregate": (1, 2, _aggregate),
+    "trace": (1, 2, _trace),
+    "children": (0, 0, _children),
+    "descendants": (0, 0, _descendants),
+    "now": (0, 0, _now),
+    "today": (0, 0, _today),
+    "timeOfDay": (0, 0, _time_of_day),
+    "extension": (1, 1, _extension),
+    "hasValue": (0, 0, _has_value),
+    "getValue": (0, 0, _get_value),
+    "resolve": (0, 0, _resolve),
+    "memberOf": (1, 1, _member_of),
+}
+_PLAIN: Final = {**CONVERSIONS, **TEXTS, **NUMBERS}
