@@ -25,6 +25,8 @@ MAX_PAGES = 2000
 """Most pages of one search; a chart read one resource at a time stays below."""
 MAX_RESOURCES = 20_000
 """Most resources of one search."""
+JUDGED_HERE = frozenset({"questionnaire"})
+"""Parameters not sent when the patient is known: servers find no `urn:oid:` canonical that is there."""
 RESTARTS = 2
 """How often a search begins anew because its pages were no longer kept."""
 
@@ -38,6 +40,9 @@ class Search:
         self._session = session
         self._type = resource_type
         self._pairs = pairs
+        """What each match must meet."""
+        self._sent = [pair for pair in pairs if patient_id is None or pair[0] not in JUDGED_HERE]
+        """What the server is asked for."""
         self._patient_id = patient_id
         self._found: dict[str, Fetched] = {}
 
@@ -60,8 +65,10 @@ class Search:
     def _read_pages(self) -> None:
         reply = self._first()
         links: set[str] = set()
-        for _ in range(MAX_PAGES):
+        for page in range(MAX_PAGES):
             bundle = self._read(reply)
+            if page == 0:
+                self._note_ignored(bundle)
             self._keep(bundle, reply)
             link = _link(bundle, "next")
             if link is None:
@@ -73,9 +80,9 @@ class Search:
         raise self._unreadable("the search has more pages than are read", "paging")
 
     def _first(self) -> Reply:
-        if belongs_in_body(self._pairs):
-            return self._session.fetch_by_body(f"{self._type}/_search", self._pairs)
-        return self._session.fetch(self._type, self._pairs)
+        if belongs_in_body(self._sent):
+            return self._session.fetch_by_body(f"{self._type}/_search", self._sent)
+        return self._session.fetch(self._type, self._sent)
 
     def _next(self, link: str, asked: httpx.URL) -> Reply:
         try:
@@ -89,7 +96,6 @@ class Search:
         bundle = read_resource(reply, self._session.transport.endpoint.id)
         if bundle["resourceType"] != "Bundle" or not isinstance(bundle.get("entry", []), list):
             raise self._unreadable("the answer to a search is no Bundle", "json")
-        self._note_ignored(bundle)
         return bundle
 
     def _keep(self, bundle: Json, reply: Reply) -> None:
@@ -148,13 +154,14 @@ class Search:
     def _note_ignored(self, bundle: Json) -> None:
         """Parameters that the self link says were not used and that cannot be checked here either.
 
-        A self link without any parameter says nothing: after POST it has none.
+        Only the first page can tell: the self link of a later one is the opaque link of that page. A self
+        link without any parameter says nothing either: after POST it has none.
         """
         link = _link(bundle, "self")
         used = httpx.QueryParams(link.partition("?")[2]).keys() if link and "?" in link else ()
-        if not used or "_getpages" in used:
+        if not used:
             return
-        for name in dict.fromkeys(name for name, _ in self._pairs):
+        for name in dict.fromkeys(name for name, _ in self._sent):
             if name not in used and name not in RESULT_PARAMETERS:
                 detail = "checked here" if is_checked(name) else "not checked"
                 self._session.note("ignored-parameter", self._type, name, detail)

@@ -132,7 +132,7 @@ def _add_reads(app: FastAPI, store: Store, pages: Pages) -> None:
 
     @app.post(f"{FHIR_PATH}/{{kind}}/_search")
     async def search_post(request: Request, kind: str) -> Response:
-        parts = (request.url.query, (await request.body()).decode("utf-8", "replace"))
+        parts = (request.url.query, (await ehr_writes.read_body(request)).decode("utf-8", "replace"))
         return search(request, kind, "&".join(part for part in parts if part))
 
     @app.get(f"{FHIR_PATH}/{{kind}}/{{id}}")

@@ -59,17 +59,22 @@ async def _read_resource(request: Request, kind: str) -> dict[str, Any]:
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type not in _JSON_TYPES:
         raise InputError("Send the resource as application/fhir+json.", code="media-type", status=415)
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise TooLarge("The body is larger than this server takes.")
-    resource = parse_object(bytes(body))
+    resource = parse_object(await read_body(request))
     if resource.get("resourceType") != kind:
         raise InputError("The resource in the body is of another type than the address.", code="type-mismatch")
     if not isinstance(resource.get("meta", {}), Mapping):
         raise InputError("meta must be an object.", expression="meta")
     return resource
+
+
+async def read_body(request: Request) -> bytes:
+    """The body as sent. Raises TooLarge (413)."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise TooLarge("The body is larger than this server takes.")
+    return bytes(body)
 
 
 def _expected_version(request: Request) -> str | None:

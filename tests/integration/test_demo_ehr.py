@@ -18,12 +18,15 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Response
 
-from gateway.demo.charts import DemoChart, all_charts
+from gateway.clients.ehr import EhrClient
+from gateway.clients.endpoint import Endpoint
+from gateway.clients.tokens import StaticToken
+from gateway.demo.charts import DemoChart, all_charts, demo_charts
 from gateway.demo.ehr_answers import MAX_SNAPSHOTS
 from gateway.demo.ehr_match import read_span, utc_span
 from gateway.demo.ehr_server import create_ehr_app
 from gateway.demo.ehr_types import type_table
-from gateway.errors import InputError
+from gateway.errors import Conflict, InputError
 from gateway.fhir.json import dump_json, parse_object
 
 CHARTS = all_charts()
@@ -535,6 +538,12 @@ def test_writes_that_are_refused(
     assert _log(ehr) == []
 
 
+def test_a_body_over_the_limit_is_refused(ehr: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.demo.ehr_writes.MAX_BODY_BYTES", 20)
+    _require_outcome(ehr.post("DocumentReference", json=_note(), headers=JSON), 413)
+    _require_outcome(ehr.post("Patient/_search", content="name=" + "x" * 20), 413)
+
+
 @pytest.mark.parametrize("etag,status", [("1", 400), ('"1"', 200), ('W/"2"', 412), ('W/"x"', 412), ("*", 400)])
 def test_if_match_must_be_the_current_version(ehr: Caller, etag: str, status: int) -> None:
     body = ehr.get(P01.order_reference).content
@@ -636,6 +645,34 @@ def test_program_says_when_it_is_ready_and_serves(program: str) -> None:
         body = parse_object(answer.read())
     assert body["total"] == 10
     assert body["entry"][0]["fullUrl"].startswith(program)
+
+
+@pytest.mark.parametrize("page_size", [1, 7, 50])
+def test_the_gateways_own_client_reads_every_demo_chart_whole(program: str, page_size: int) -> None:
+    endpoint = Endpoint(id="demo", base_url=program, networks=("127.0.0.0/8",), plain_http=True)
+    client = EhrClient(endpoint, StaticToken(TOKEN), page_size=page_size)
+    for chart in demo_charts()[:: 4 if page_size == 1 else 1]:
+        extract = client.chart(chart.patient_reference.removeprefix("Patient/"))
+        read = {f"{item.resource['resourceType']}/{item.resource['id']}" for item in extract.fetched}
+        held = {f"{entry['resource']['resourceType']}/{entry['resource']['id']}" for entry in chart.bundle["entry"]}
+        left = {key.split("/")[0] for key in held - read}
+        assert left <= {"Immunization", "Provenance", "PractitionerRole"}
+        assert not extract.findings
+    client.close()
+
+
+def test_the_gateways_own_client_writes_and_is_told_of_changes(program: str) -> None:
+    endpoint = Endpoint(id="demo", base_url=program, networks=("127.0.0.0/8",), plain_http=True)
+    client = EhrClient(endpoint, StaticToken(TOKEN))
+    order = client.read("ServiceRequest", demo_charts()[0].order_reference.removeprefix("ServiceRequest/"))
+    number = ("urn:example:cases", "case-1")
+    note = {**_note(), "subject": order.resource["subject"], "identifier": [{"system": number[0], "value": number[1]}]}
+    first = client.create(note, if_none_identifier=number)
+    assert client.create(note, if_none_identifier=number).reference == first.reference
+    client.update({**order.resource, "priority": "urgent"}, "1")
+    with pytest.raises(Conflict):
+        client.update({**order.resource, "priority": "stat"}, "1")
+    client.close()
 
 
 def test_program_serves_a_folder_of_charts(tmp_path: Path) -> None:
