@@ -215,7 +215,22 @@ class Scope:
             return self._means.questionnaire
         if name == "qitem" and slot is not None:
             return typed_item(slot.definition.item, "Questionnaire.item")
-        return self._means.contexts[name]
+        if name in self._means.contexts:
+            return self._means.contexts[name]
+        return self._batch(name, slot)
+
+    def _batch(self, name: str, slot: Slot | None) -> Json:
+        """Answers of a contained Bundle of queries (`sourceQueries`), by the Bundle's id; KeyError otherwise."""
+        bundle = dtr_sdc.read_source_queries(self._means.questionnaire)[name]
+        entries = []
+        for entry in bundle.get("entry") or ():
+            url = str((entry.get("request") or {}).get("url", ""))
+            try:
+                found = self._query(url, slot).items
+            except ReasoningError:
+                found = ()
+            entries.append({"resource": found[0].value} if found else {"response": {"status": "400"}})
+        return {"resourceType": "Bundle", "id": name, "type": "batch-response", "entry": entries}
 
     def declared(self) -> set[str]:
         """Names of contexts that the form declares; without a resource they are empty, not unknown."""

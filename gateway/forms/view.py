@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -10,16 +10,18 @@ from typing import Any, Final
 from gateway.fhir import Json
 from gateway.forms import marks
 from gateway.forms.definition import ItemDefinition
+from gateway.forms.launch import LaunchContext
 from gateway.forms.options import Option, text_of
 from gateway.forms.populate import AnswerTrace, Draft
 from gateway.forms.required import is_open
-from gateway.forms.session import FormSession
+from gateway.forms.session import DEFAULT_GUIDE, FormSession
 from gateway.forms.slots import Slot
 from gateway.forms.validate import check_sheet
 from gateway.profiles import dtr_sdc
 from gateway.profiles.dtr_guide import DtrGuide, Origin, OriginAuthor
 from gateway.profiles.dtr_package import FormPackageParts
 from gateway.profiles.dtr_sdc import value_of
+from gateway.reasoning.record import RecordSnapshot
 
 FROM_CHART: Final = "From chart"
 FROM_PAYER: Final = "From payer"
@@ -126,6 +128,9 @@ class FormView:
     blockers: tuple[str, ...]
     """Sentences after "cannot be completed here: "."""
 
+    def __iter__(self) -> Iterator[FormRow]:
+        return iter(self.rows)
+
     @property
     def can_be_completed(self) -> bool:
         """Whether a person may complete it now."""
@@ -155,17 +160,25 @@ class FormView:
 
 def form_view(
     package: FormPackageParts,
-    response: Json,
-    traces: Sequence[AnswerTrace] | Draft = (),
+    response: Json | Draft,
+    traces: Sequence[AnswerTrace] = (),
+    *,
     session: FormSession | None = None,
+    launch: LaunchContext | None = None,
+    record: RecordSnapshot | None = None,
+    guide: DtrGuide = DEFAULT_GUIDE,
 ) -> FormView:
-    """Rows of a form in document order.
+    """Rows of a form in document order; iterating the view gives them.
 
-    `traces` come from the last population (a `Draft` will do); without them origins have no explanation.
-    `session` gives the record to switches that need it.
+    `response` is a response, or a `Draft` with its traces; without traces origins have no explanation.
+    Switches and pick lists that need the record get it from `session`, or from `launch` and `record`.
     """
-    session = session or FormSession(package=package)
-    known = {trace.link_id: trace for trace in (traces.answers if isinstance(traces, Draft) else traces)}
+    if isinstance(response, Draft):
+        response, traces = response.response, response.answers
+    if session is None:
+        record = record or RecordSnapshot(())
+        session = FormSession(package=package, launch=launch, record=record, guide=guide)
+    known = {trace.link_id: trace for trace in traces}
     sheet = session.sheet(response)
     enabled = session.enabled(sheet)
     errors = {

@@ -130,6 +130,14 @@ def read_libraries(questionnaire: Json) -> tuple[str, ...]:
     return tuple(str(value_of(extension)) for extension in extensions(questionnaire, urls.CQF_LIBRARY))
 
 
+def read_source_queries(questionnaire: Json) -> dict[str, Json]:
+    """Contained Bundles of queries that the form names as its sources, by id."""
+    named = [value_of(extension) for extension in extensions(questionnaire, f"{urls.SDC}sourceQueries")]
+    ids = {str(one.get("reference", "")).removeprefix("#") for one in named if isinstance(one, Mapping)}
+    contained = questionnaire.get("contained") or ()
+    return {str(one["id"]): one for one in contained if one.get("id") in ids and one.get("resourceType") == "Bundle"}
+
+
 def is_adaptive(questionnaire: Json) -> bool:
     """Whether the form is filled question by question by the payer's server.
 

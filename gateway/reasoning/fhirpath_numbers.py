@@ -74,10 +74,14 @@ def _exp(value: int | Decimal) -> Decimal | None:
 
 
 def _power(value: int | Decimal, exponent: int | Decimal) -> int | Decimal | None:
-    if abs(exponent) > 1000 or (value < 0 and exponent != int(exponent)) or (value == 0 and exponent < 0):
+    if (
+        Decimal(exponent).copy_abs() > 1000
+        or (value < 0 and exponent != int(exponent))
+        or (value == 0 and exponent < 0)
+    ):
         return None
     result = Decimal(Decimal(value) ** Decimal(exponent))
-    if abs(result) > _LARGEST:
+    if result.copy_abs() > _LARGEST:
         return None
     return int(result) if isinstance(value, int) and isinstance(exponent, int) and exponent >= 0 else _trimmed(result)
 
