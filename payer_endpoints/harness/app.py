@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from payer_endpoints.harness.access import Access
 from payer_endpoints.harness.attachments import Attachments
@@ -110,7 +111,17 @@ class Harness:
                 read(dict(line))
 
 
-def create_harness_app(config: HarnessConfig | None = None) -> FastAPI:
+class HarnessApp(FastAPI):
+    """The application behind its gate. The gate stands outside every other layer, where the connection can be cut."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The usual stack, with the gate around it."""
+        inner = super().build_middleware_stack()
+        harness: Harness = self.state.harness
+        return Gate(inner, config=harness.config, ledger=harness.ledger, faults=harness.faults)
+
+
+def create_harness_app(config: HarnessConfig | None = None) -> HarnessApp:
     """The simulated payers as an application. `app.state.harness` is the `Harness` behind it."""
     harness = Harness(config or HarnessConfig())
 
@@ -120,7 +131,7 @@ def create_harness_app(config: HarnessConfig | None = None) -> FastAPI:
         yield
         await harness.stop()
 
-    app = FastAPI(
+    app = HarnessApp(
         title="Simulated payers",
         version="1",
         description=__doc__,
@@ -132,5 +143,4 @@ def create_harness_app(config: HarnessConfig | None = None) -> FastAPI:
     app.state.harness = harness
     app.include_router(control_router(harness))
     app.include_router(payer_router(harness))
-    app.add_middleware(Gate, config=harness.config, ledger=harness.ledger, faults=harness.faults)
     return app

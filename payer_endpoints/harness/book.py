@@ -42,13 +42,17 @@ class Authorization:
     claims: tuple[str, ...]
     """Claim identifiers, newest last (an update adds one)."""
     request: bytes
-    """The newest request Bundle as it came."""
+    """The newest request Bundle as it came, while a decision is to come; b"" afterwards."""
     answer: bytes
     """The newest response Bundle."""
     codes: tuple[str, ...]
     """Review action code of each item now, as `sequence:code`."""
     number: str
     """Authorization number it has or will get."""
+    services: tuple[str, ...] = ()
+    """Codes of the services asked for."""
+    diagnoses: tuple[str, ...] = ()
+    """Diagnosis codes, without dots."""
     due_at: str = ""
     """When the next decision falls, ISO 8601; "" = none is due."""
     waits_for: tuple[str, ...] = ()
@@ -94,6 +98,7 @@ class Book:
         self._by_claim: dict[tuple[str, str, str], str] = {}
         self._assertions: dict[tuple[str, str], Assertion] = {}
         self._by_member: dict[tuple[str, str], list[str]] = {}
+        self._by_service: dict[tuple[str, str, str], str] = {}
 
     def transaction(self, payer: str, key: str) -> Transaction | None:
         """The `$submit` with this sender and Bundle.identifier."""
@@ -107,6 +112,11 @@ class Book:
     def of_member(self, payer: str, member: str) -> list[Authorization]:
         """The member's authorizations, oldest first."""
         return [self._authorizations[key] for key in self._by_member.get((payer, member), [])]
+
+    def for_service(self, payer: str, member: str, service: str) -> Authorization | None:
+        """The member's newest authorization of this service."""
+        found = self._by_service.get((payer, member, service))
+        return self._authorizations.get(found) if found else None
 
     def authorization(self, key: str) -> Authorization | None:
         """By its own id."""
@@ -153,5 +163,7 @@ class Book:
         if authorization.id not in self._authorizations:
             self._by_member.setdefault((authorization.payer, authorization.member), []).append(authorization.id)
         self._authorizations[authorization.id] = authorization
+        for service in authorization.services:
+            self._by_service[authorization.payer, authorization.member, service] = authorization.id
         for claim in authorization.claims:
             self._by_claim[authorization.payer, authorization.sender, claim] = authorization.id

@@ -53,7 +53,7 @@ class HarnessConfig:
     """Append-only journal; a restart with the same file keeps everything."""
     max_body_bytes: int = 64 * 1024 * 1024
     max_messages: int = 5_000
-    """Messages kept with their bodies; older ones keep only their line."""
+    """Messages kept with their bodies; older ones are only in the ledger file."""
     delivery_seconds: float = 120
     """How long a notification is tried before its subscription turns to `error`."""
     slow_seconds: float | None = None

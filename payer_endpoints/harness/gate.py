@@ -7,9 +7,11 @@ fault can spoil an answer after the request was stored. Plain ASGI; nothing of t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.fhir.json import dump_json
 from payer_endpoints.harness import names
@@ -18,11 +20,6 @@ from payer_endpoints.harness.config import HarnessConfig
 from payer_endpoints.harness.faults import Fault, FaultBoard
 from payer_endpoints.harness.ledger import Ledger, Message, digest
 from payer_endpoints.harness.outcomes import Issue, operation_outcome
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MESSAGE, FAULT, NOTE = "harness.message", "harness.fault", "harness.note"
 """Keys in the ASGI scope: number of the message, a fault the handler asks for, a word for the ledger."""
@@ -55,7 +52,7 @@ class Held:
 class Gate:
     """Wraps the application."""
 
-    def __init__(self, app: App, *, config: HarnessConfig, ledger: Ledger, faults: FaultBoard) -> None:
+    def __init__(self, app: ASGIApp, *, config: HarnessConfig, ledger: Ledger, faults: FaultBoard) -> None:
         self._app, self._config, self._ledger, self._faults = app, config, ledger, faults
         self._slugs = {payer.slug for payer in config.payers}
 

@@ -19,7 +19,6 @@ from payer_endpoints.harness.reading import (
     as_objects,
     as_text,
     at,
-    codings,
     entries,
     extension,
     identifier_key,
@@ -29,7 +28,7 @@ from payer_endpoints.harness.reading import (
     type_of,
 )
 from payer_endpoints.harness.request_checks import check_bundle, check_people
-from payer_endpoints.harness.submissions import member_of, provider_npis, services_of
+from payer_endpoints.harness.submissions import diagnoses_of, member_of, provider_npis, services_of
 
 
 class Inquiries:
@@ -75,13 +74,11 @@ def matches(bundle: Json, held: Authorization) -> bool:
     numbers = _reference_numbers(claim)
     if numbers:
         return bool(numbers & {held.number, f"PEND{held.number[4:]}"})
-    request, _ = parse_body(held.request)
-    _, asked = claim_of(request or {})
     wanted = services_of(claim) - {names.NOT_APPLICABLE}
-    if wanted and not wanted & services_of(asked):
+    diagnoses = diagnoses_of(claim)
+    if wanted and not wanted & set(held.services):
         return False
-    diagnoses = _diagnoses(claim)
-    return not diagnoses or bool(diagnoses & _diagnoses(asked))
+    return not diagnoses or bool(diagnoses & set(held.diagnoses))
 
 
 def _reference_numbers(claim: Json) -> set[str]:
@@ -90,14 +87,6 @@ def _reference_numbers(claim: Json) -> set[str]:
         for name in ("authorizationNumber", "administrationReferenceNumber"):
             found.add(as_text(at(extension(element, f"{names.PAS}extension-{name}"), "valueString")))
     return found - {""}
-
-
-def _diagnoses(claim: Json) -> set[str]:
-    return {
-        code.replace(".", "").upper()
-        for item in as_objects(claim.get("diagnosis"))
-        for _, code in codings(item.get("diagnosisCodeableConcept"))
-    }
 
 
 def _as_inquiry_answer(held: Authorization) -> dict[str, Any]:

@@ -24,6 +24,9 @@ Count = Literal[
     "submissions", "distinct_claims", "duplicates", "resends", "updates", "suspected_duplicates", "refused",
     "inquiries", "attachments", "hooks", "packages", "notifications", "error_reports",
 ]  # fmt: skip
+MAX_FINDINGS = 10_000
+MAX_BYTES = 128 * 1024 * 1024
+"""Bodies kept in memory."""
 COUNTS: tuple[Count, ...] = (
     "submissions", "distinct_claims", "duplicates", "resends", "updates", "suspected_duplicates", "refused",
     "inquiries", "attachments", "hooks", "packages", "notifications", "error_reports",
@@ -84,7 +87,8 @@ class Ledger:
         """An empty book."""
         self._counts: Counter[tuple[str, str]] = Counter()
         self.findings: list[Finding] = []
-        self.messages: deque[Message] = deque(maxlen=self._max_messages)
+        self.messages: deque[Message] = deque()
+        self._kept_bytes = 0
         self._lines = 0
 
     def count(self, payer: str, what: Count) -> None:
@@ -98,9 +102,10 @@ class Ledger:
         return self._lines
 
     def keep(self, message: Message) -> None:
-        """Store one exchange; over the limit the oldest gives way."""
-        self.messages.append(message)
-        self._journal.append("message", **asdict(message))
+        """Store one exchange; over the limits the oldest give way."""
+        self._place(message)
+        fields = {name: getattr(message, name) for name in message.__slots__}
+        self._journal.append("message", **fields)
 
     def find(self, payer: str, operation: str, message: int, *issues: Issue) -> None:
         """Write down what was wrong."""
@@ -115,7 +120,8 @@ class Ledger:
                 at=issue.at,
                 source=issue.source,
             )
-            self.findings.append(finding)
+            if len(self.findings) < MAX_FINDINGS:
+                self.findings.append(finding)
             self._journal.append("finding", **asdict(finding))
 
     def restore(self, line: dict[str, Any]) -> None:
@@ -127,8 +133,15 @@ class Ledger:
             self.findings.append(Finding(**line))
         elif kind == "message":
             line["request"], line["response"] = unpack(line["request"]), unpack(line["response"])
-            self.messages.append(Message(**line))
+            self._place(Message(**line))
             self._lines = max(self._lines, line["number"])
+
+    def _place(self, message: Message) -> None:
+        self.messages.append(message)
+        self._kept_bytes += len(message.request) + len(message.response)
+        while len(self.messages) > self._max_messages or (self._kept_bytes > MAX_BYTES and len(self.messages) > 1):
+            oldest = self.messages.popleft()
+            self._kept_bytes -= len(oldest.request) + len(oldest.response)
 
     def summary(self, slugs: tuple[str, ...]) -> dict[str, Any]:
         """The book as the `/_ledger` route shows it: totals, findings, counts by payer, message lines."""

@@ -40,7 +40,7 @@ def check_request(bundle: Json, payer: Payer) -> list[Issue]:
     """Everything wrong with a `$submit` Bundle; empty = it can be decided."""
     issues = list(check_bundle(bundle, "profile-pas-request-bundle"))
     claims = resources(bundle, "Claim")
-    if any(issue.severity == "error" for issue in issues) or not claims:
+    if type_of(bundle) != "Bundle" or not claims:
         return issues or [Issue(text="The Bundle holds no Claim.", at="Bundle.entry", source="spec-12")]
     if len(claims) > 2:
         issues.append(Issue(text="At most two Claims: the one submitted and its prior.", at="Bundle.entry"))
@@ -115,6 +115,7 @@ def _check_references(bundle: Json) -> Iterator[Issue]:
                 targets[url].add(found)
         if type_of(resource) == "Bundle":
             targets[url] |= _reached_by_nested(resource, known)
+            yield from _check_nested(resource, known, f"Bundle.entry[{position}].resource")
     reached = _reach({url for url, resource in listed if type_of(resource) == "Claim"}, targets)
     for position, (url, _) in enumerate(listed):
         if url not in reached:
@@ -143,6 +144,17 @@ def _reached_by_nested(bundle: Json, known: set[str]) -> set[str]:
     return found & known
 
 
+def _check_nested(bundle: Json, known: set[str], place: str) -> Iterator[Issue]:
+    """A Bundle inside the Bundle (a form and what its answers refer to) resolves inside itself or outside."""
+    listed = entries(bundle)
+    inner = known | {url for url, _ in listed}
+    for position, (url, resource) in enumerate(listed):
+        for path, text in references(resource):
+            if resolve(text, url, inner, resource) is None:
+                spot = f"{place}.entry[{position}].resource.{path}"
+                yield Issue(text="The reference leads to nothing in this Bundle.", at=spot, code="not-found")
+
+
 def _reach(start: set[str], targets: dict[str, set[str]]) -> set[str]:
     reached, waiting = set(start), list(start)
     while waiting:
@@ -162,8 +174,8 @@ def _check_update(claims: list[tuple[str, Json]]) -> Iterator[Issue]:
     if len(claims) != 2 or claims[1][0] != prior:
         yield Issue(text="related.claim must be the other Claim of this Bundle.", at="Claim.related", source="prof-4")
         return
-    kept = {item.get("sequence") for item in as_objects(claims[0][1].get("item"))}
-    if {item.get("sequence") for item in as_objects(claims[1][1].get("item"))} - kept:
+    kept = [item.get("sequence") for item in as_objects(claims[0][1].get("item"))]
+    if any(item.get("sequence") not in kept for item in as_objects(claims[1][1].get("item"))):
         yield Issue(text="An update restates every item of its prior.", at="Claim.item", source="prof-5")
 
 

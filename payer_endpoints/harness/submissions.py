@@ -109,7 +109,8 @@ class Submissions:
             for sequence, code in earlier.items()
         ]
         answer = self._answer(request or {}, reviews, plan, [])
-        changed = replace(authorization, answer=answer, codes=_codes(reviews), due_at="", waits_for=())
+        still = authorization.request if any(review.code == "A4" for review in reviews) else b""
+        changed = replace(authorization, request=still, answer=answer, codes=_codes(reviews), due_at="", waits_for=())
         self._book.keep_authorization(changed)
         return changed
 
@@ -162,13 +163,10 @@ class Submissions:
             self._ledger.find(payer.slug, "submit", message, Issue(text=text, code="duplicate", at="Claim.identifier"))
             return
         self._ledger.count(payer.slug, "distinct_claims")
-        wanted = services_of(claim_of(bundle)[1])
         member = member_of(bundle)
-        for other in self._book.of_member(payer.slug, member):
-            request, _ = parse_body(other.request)
-            if wanted & services_of(claim_of(request or {})[1]) and not other.is_denied:
-                self._ledger.count(payer.slug, "suspected_duplicates")
-                return
+        held = [self._book.for_service(payer.slug, member, code) for code in services_of(claim_of(bundle)[1])]
+        if any(other is not None and not other.is_denied for other in held):
+            self._ledger.count(payer.slug, "suspected_duplicates")
 
     def _decide(
         self, payer: Payer, bundle: Json, body: bytes, earlier: Authorization | None
@@ -179,7 +177,7 @@ class Submissions:
         number = authorization_number(payer.slug, sender_of(bundle), claim_key(claim))
         before = codes_of(earlier) if earlier else {}
         reviews = decide_items(claim, scenario.submit, number, before)
-        found = earlier or self._open(payer, bundle, body, scenario, number)
+        found = earlier or self._open(payer, bundle, scenario, number)
         return self._store(found, bundle, body, scenario, reviews)
 
     def _update(self, payer: Payer, bundle: Json, body: bytes) -> tuple[Authorization | None, bytes]:
@@ -205,9 +203,11 @@ class Submissions:
         changed = replace(
             found,
             claims=found.claims if claim in found.claims else (*found.claims, claim),
-            request=body,
+            request=body if is_pended else b"",
             answer=answer,
             codes=_codes(reviews),
+            services=tuple(sorted(services_of(claim_of(bundle)[1]))),
+            diagnoses=tuple(sorted(diagnoses_of(claim_of(bundle)[1]))),
             waits_for=tuple(one.control_number for one in asked),
             due_at=self._due(scenario) if is_pended and not asked else "",
         )
@@ -220,7 +220,7 @@ class Submissions:
             assertion = Assertion(payer=found.payer, id=trace, member=found.member, order="", scenario=found.scenario)
             self._book.keep_assertion(assertion)
 
-    def _open(self, payer: Payer, bundle: Json, body: bytes, scenario: Scenario, number: str) -> Authorization:
+    def _open(self, payer: Payer, bundle: Json, scenario: Scenario, number: str) -> Authorization:
         return Authorization(
             id=str(uuid4()),
             payer=payer.slug,
@@ -230,7 +230,7 @@ class Submissions:
             npis=tuple(sorted(provider_npis(bundle))),
             scenario=scenario.id,
             claims=(),
-            request=body,
+            request=b"",
             answer=b"",
             codes=(),
             number=number,
@@ -289,6 +289,14 @@ def provider_npis(bundle: Json) -> set[str]:
 def services_of(claim: Json) -> set[str]:
     """Codes of the items asked for; the code alone, since CPT and HCPCS systems are interchanged (pas.md §4)."""
     return {code for item in as_objects(claim.get("item")) for _, code in codings(item.get("productOrService")) if code}
+
+
+def diagnoses_of(claim: Json) -> set[str]:
+    """Diagnosis codes of a Claim, upper case and without dots."""
+    listed = as_objects(claim.get("diagnosis"))
+    return {
+        code.replace(".", "").upper() for item in listed for _, code in codings(item.get("diagnosisCodeableConcept"))
+    }
 
 
 def codes_of(authorization: Authorization) -> Mapping[int, str]:

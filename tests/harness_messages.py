@@ -320,17 +320,13 @@ def subscription(endpoint: str, *, name: str = "org-identifier", header: str = "
         "status": "requested",
         "reason": "Decisions on our prior authorizations.",
         "criteria": TOPIC,
-        "_criteria": {
-            "extension": [{"url": f"{BACKPORT}backport-filter-criteria", "valueString": f"{name}=CLINIC01"}]
-        },
+        "_criteria": {"extension": [{"url": f"{BACKPORT}backport-filter-criteria", "valueString": f"{name}=CLINIC01"}]},
         "channel": {
             "type": "rest-hook",
             "endpoint": endpoint,
             "header": [header],
             "payload": "application/fhir+json",
-            "_payload": {
-                "extension": [{"url": f"{BACKPORT}backport-payload-content", "valueCode": "full-resource"}]
-            },
+            "_payload": {"extension": [{"url": f"{BACKPORT}backport-payload-content", "valueCode": "full-resource"}]},
         },
     }
 
