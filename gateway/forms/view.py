@@ -161,20 +161,25 @@ class FormView:
 def form_view(
     package: FormPackageParts,
     response: Json | Draft,
-    traces: Sequence[AnswerTrace] = (),
-    *,
+    traces: Sequence[AnswerTrace] | Draft = (),
     session: FormSession | None = None,
+    *,
     launch: LaunchContext | None = None,
     record: RecordSnapshot | None = None,
     guide: DtrGuide = DEFAULT_GUIDE,
 ) -> FormView:
     """Rows of a form in document order; iterating the view gives them.
 
-    `response` is a response, or a `Draft` with its traces; without traces origins have no explanation.
+    `response` is a response, or a `Draft` with its traces; `traces` may be a Draft too. Without traces origins
+    have no explanation.
     Switches and pick lists that need the record get it from `session`, or from `launch` and `record`.
     """
     if isinstance(response, Draft):
-        response, traces = response.response, response.answers
+        return form_view(
+            package, response.response, traces or response, session, launch=launch, record=record, guide=guide
+        )
+    if isinstance(traces, Draft):
+        traces = traces.answers
     if session is None:
         record = record or RecordSnapshot(())
         session = FormSession(package=package, launch=launch, record=record, guide=guide)
