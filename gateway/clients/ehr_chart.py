@@ -72,13 +72,18 @@ def read_chart(session: EhrSession, patient_id: str, types: Sequence[str] = CHAR
     _note_merged(session, patient.resource)
     found: dict[str, Fetched] = {patient.reference: patient}
     for resource_type in types:
-        for item in _search_type(session, resource_type, [("patient", patient_id)], patient_id):
-            found.setdefault(item.reference, item)
-    for item in follow(session, [entry.resource for entry in found.values()], found, patient_id):
-        found.setdefault(item.reference, item)
-    for item in _provenances(session, list(found), patient_id):
-        found.setdefault(item.reference, item)
+        _add(found, _search_type(session, resource_type, [("patient", patient_id)], patient_id))
+    _add(found, follow(session, [entry.resource for entry in found.values()], found, patient_id))
+    roles = _roles(session, found, patient_id)
+    _add(found, roles)
+    _add(found, follow(session, [role.resource for role in roles], found, patient_id))
+    _add(found, _provenances(session, list(found), patient_id))
     return Extract(fetched=tuple(found.values()), exchanges=tuple(session.exchanges), findings=tuple(session.findings))
+
+
+def _add(found: dict[str, Fetched], items: Iterable[Fetched]) -> None:
+    for item in items:
+        found.setdefault(item.reference, item)
 
 
 def follow(
@@ -159,6 +164,22 @@ def _search_type(
             raise
         session.note("not-readable", resource_type, "", f"the search was refused with status {error.http_answer}")
     return ()
+
+
+def _roles(session: EhrSession, found: Mapping[str, Fetched], patient_id: str) -> list[Fetched]:
+    """PractitionerRoles of the practitioners that have none yet: an order often names the person alone, and a
+    request for authorization needs the role. Nothing in a chart points to them."""
+    covered = {
+        session.transport.endpoint.relative(str((item.resource.get("practitioner") or {}).get("reference", "")))
+        for item in found.values()
+        if item.reference.startswith("PractitionerRole/")
+    }
+    people = [reference for reference in found if reference.startswith("Practitioner/") and reference not in covered]
+    roles: list[Fetched] = []
+    for portion in split_values(people):
+        ids = ",".join(reference.partition("/")[2] for reference in portion)
+        roles += _search_type(session, "PractitionerRole", [("practitioner", ids)], patient_id)
+    return roles
 
 
 def _provenances(session: EhrSession, references: Sequence[str], patient_id: str) -> list[Fetched]:

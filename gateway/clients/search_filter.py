@@ -172,5 +172,6 @@ CHECKS: Mapping[str, Check] = {
     "patient": _reference("subject", "patient", "beneficiary", "for"),
     "subject": _reference("subject", "patient", "beneficiary", "for"),
     "beneficiary": _reference("beneficiary"),
+    "practitioner": _reference("practitioner"),
 }
 """Parameters that can be judged on the resource itself."""
