@@ -26,6 +26,7 @@ from gateway.demo.ehr_answers import MAX_SNAPSHOTS
 from gateway.demo.ehr_match import read_span, utc_span
 from gateway.demo.ehr_server import create_ehr_app
 from gateway.demo.ehr_types import type_table
+from gateway.demo.ehr_writes import MAX_BODY_BYTES
 from gateway.errors import Conflict, InputError
 from gateway.fhir.json import dump_json, parse_object
 
@@ -538,10 +539,10 @@ def test_writes_that_are_refused(
     assert _log(ehr) == []
 
 
-def test_a_body_over_the_limit_is_refused(ehr: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.demo.ehr_writes.MAX_BODY_BYTES", 20)
-    _require_outcome(ehr.post("DocumentReference", json=_note(), headers=JSON), 413)
-    _require_outcome(ehr.post("Patient/_search", content="name=" + "x" * 20), 413)
+def test_a_body_over_the_limit_is_refused(ehr: Caller) -> None:
+    large = b"x" * (MAX_BODY_BYTES + 1)
+    _require_outcome(ehr.post("DocumentReference", content=large, headers=JSON), 413)
+    _require_outcome(ehr.post("Patient/_search", content=large), 413)
 
 
 @pytest.mark.parametrize("etag,status", [("1", 400), ('"1"', 200), ('W/"2"', 412), ('W/"x"', 412), ("*", 400)])
