@@ -68,7 +68,7 @@ class FhirPath:
         """As `evaluate`, but Items, whose `places()` name the elements they were read or computed from."""
         focus = items_of(resource)
         # A chain, not a copy: variables of a form are computed when they are asked for.
-        known = _Chain(environment or {}, {"context": focus, "resource": focus}, _CONSTANTS)
+        known = _Chain({} if environment is None else environment, {"context": focus, "resource": focus}, _CONSTANTS)
         evaluation = Evaluation(
             environment=known,
             now=self._now,
