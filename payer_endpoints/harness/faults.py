@@ -74,7 +74,9 @@ class FaultBoard:
 
     def put(self, payer: str, operation: str, fault: Fault | None) -> None:
         """Set, replace or (None) clear one fault; its count starts again."""
-        self._met = {key: count for key, count in self._met.items() if key[:2] != (payer, operation)}
+        self._met = {
+            key: count for key, count in self._met.items() if key[1] != operation or payer not in ("*", key[0])
+        }
         if fault is None:
             self._faults.pop((payer, operation), None)
         else:

@@ -71,7 +71,7 @@ class Gate:
         else:
             held = await self._run(scope, body, payer, operation)
             fault = scope.get(FAULT) or fault
-        held, dropped = await self._spoil(held, fault)
+        held, dropped = await self._spoil(held, fault, receive)
         self._note(scope, number, (payer, operation), body or b"", held, fault)
         await (_drop(send) if dropped else _answer(send, held))
 
@@ -110,14 +110,14 @@ class Gate:
             return _refusal(500, issue)
         return held
 
-    async def _spoil(self, held: Held, fault: Fault | None) -> tuple[Held, bool]:
+    async def _spoil(self, held: Held, fault: Fault | None, receive: Receive) -> tuple[Held, bool]:
         """(answer to give, whether the connection is dropped instead)."""
         if fault is None:
             return held, False
         if fault.kind in ("down", "reset"):
             return Held(), True
         if fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
+            await _wait(fault.seconds, receive)
             return held, False
         if fault.kind == "status":
             spoilt = _refusal(fault.status, Issue(text="Try again later.", code="transient"))
@@ -187,3 +187,11 @@ async def _drop(send: Send) -> None:
     if transport is None:
         raise ConnectionDropped("the connection was dropped on purpose")
     transport.abort()
+    await asyncio.sleep(0.01)  # The loop tells the server that the connection is gone; only then it is not missed.
+
+
+async def _wait(seconds: float, receive: Receive) -> None:
+    """Let the time pass, or as much of it as the caller stays for."""
+    gone = asyncio.ensure_future(receive())
+    await asyncio.wait({gone}, timeout=seconds)
+    gone.cancel()

@@ -67,7 +67,7 @@ def _server(app: object, *, lifespan: str) -> uvicorn.Server:
     settings = uvicorn.Config(
         app,  # type: ignore[arg-type]
         lifespan=lifespan,  # type: ignore[arg-type]
-        log_level="warning",
+        log_level="critical",
         access_log=False,
         timeout_graceful_shutdown=1,
     )
