@@ -250,6 +250,8 @@ class RedFlagConcepts(_Part):
     """Agent type of the attester in a Provenance."""
     screens: Codes
     """Screening questions (local)."""
+    negations: Codes
+    """Words in a problem's text that contradict a confirmed status."""
     signs: Codes
     """Signs whose presence alone raises the question (local)."""
 

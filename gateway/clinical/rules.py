@@ -7,15 +7,20 @@ A row is versioned data and does not change once it is in force. Rows that nobod
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
+from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from gateway.clinical.scalars import parse_scalars
+from gateway.clinical.concepts import Concepts, packaged_concepts
+from gateway.clinical.scalars import MAX_BYTES, parse_scalars
 from gateway.errors import SettingsError
 from gateway.fhir.codes import normalise_icd10
+
+__all__ = ["Concepts", "Rule", "choose_rule", "load_concepts", "load_rules", "parse_rule", "parse_rules"]
 
 ElementName = Literal["DURATION", "PHARM", "PT_REFERRAL", "PT_SESSIONS", "OUTCOME", "ACTIVITY"]
 SupportLevel = Literal["strong", "moderate", "weak"]
@@ -322,6 +327,32 @@ def parse_rules(files: Iterable[tuple[str, str]]) -> tuple[Rule, ...]:
             raise SettingsError(f"{name}: this version of the rule exists already.", code="rule.version")
         found[(rule.rule_id, rule.version)] = rule
     return tuple(found.values())
+
+
+def load_rules(extra: Sequence[Path] = ()) -> tuple[Rule, ...]:
+    """Packaged rows and those of `extra` (YAML files or folders of them); a later file of the same name replaces.
+
+    Raises `SettingsError` that names the file and the key.
+    """
+    packaged = files("payer_endpoints") / "rules"
+    found = {item.name: item.read_text("utf-8") for item in packaged.iterdir() if item.name.endswith(".yaml")}
+    for path in extra:
+        for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
+            found[file.name] = _read_file(file)
+    return parse_rules(sorted(found.items()))
+
+
+def load_concepts(slug: str = "conservative-care") -> Concepts:
+    """The codes that the rules are about."""
+    return packaged_concepts(slug)
+
+
+def _read_file(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as opened:
+            return opened.read(MAX_BYTES + 1)
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"{path.name}: a readable UTF-8 file is expected.", code="rule.file") from None
 
 
 _RANK = {"plan": 3, "um_vendor": 2, "mac": 1, "default": 0}
