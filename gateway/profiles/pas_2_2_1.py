@@ -44,8 +44,11 @@ from gateway.profiles.pas_subscription import (
 )
 from gateway.profiles.pas_task import build_task, split_kinds
 from gateway.profiles.pas_update import ClaimUpdate, ItemChange, build_update_bundle
+from gateway.profiles.urls import x12
 
 VERSION = "2.2.1"
+REPORT_TYPE_SYSTEM = x12("755")
+"""Code system of report types (PWK01)."""
 
 __all__ = [
     "AddedItem",
@@ -68,6 +71,7 @@ __all__ = [
     "PasDiagnosis",
     "PasItem",
     "PasRequest",
+    "REPORT_TYPE_SYSTEM",
     "REVIEW_ACTION_CODES",
     "ReviewReason",
     "SealedDocument",

@@ -30,16 +30,16 @@ def build_task(
     status: str = "requested",
     status_reason: str = "",
 ) -> dict[str, Any]:
-    """One Task for requests of one kind: documents, or questionnaires (never mixed).
+    """One Task for requests of one kind, see `request_kind`; kinds are never mixed (pas:ainfo-7).
 
     `claim` is a Reference element to the Claim (an identifier-only one where the EHR keeps none);
     `payer` and `organization` are (system, value). Requester is the payer, owner our organization: the
     guide's mapping table, since its narrative and its profiles disagree.
     """
-    kinds = {request.is_questionnaire for request in requests}
+    kinds = set(map(request_kind, requests))
     require(len(kinds) == 1, "A Task is for requests of one kind.", "pas.task-kind", "Task.code")
     require(status in STATUSES, "No such Task status.", "pas.task-status", "Task.status")
-    is_form = kinds == {True}
+    is_form = kinds == {"questionnaire"}
     inputs = [entry for request in requests for entry in _inputs(request)]
     built: dict[str, Any] = {
         "resourceType": "Task",
@@ -60,11 +60,17 @@ def build_task(
     return {**built, "input": [{"type": _concept("payer-url"), "valueUrl": payer_url}, *inputs]}
 
 
+def request_kind(request: DocumentRequest) -> str:
+    """questionnaire, loinc or report-type: what the payer asks by."""
+    if request.is_questionnaire:
+        return "questionnaire"
+    return "loinc" if request.loinc_codes else "report-type"
+
+
 def split_kinds(requests: Sequence[DocumentRequest]) -> tuple[tuple[DocumentRequest, ...], ...]:
-    """The requests by kind, documents first; a kind without requests is left out."""
-    documents = tuple(request for request in requests if not request.is_questionnaire)
-    forms = tuple(request for request in requests if request.is_questionnaire)
-    return tuple(kind for kind in (documents, forms) if kind)
+    """The requests by kind, kinds in order of first appearance: one Task each."""
+    kinds = dict.fromkeys(map(request_kind, requests))
+    return tuple(tuple(request for request in requests if request_kind(request) == kind) for kind in kinds)
 
 
 def _inputs(request: DocumentRequest) -> list[dict[str, Any]]:
