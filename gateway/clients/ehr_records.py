@@ -37,11 +37,11 @@ class Fetched:
     """Parsed with exact decimals."""
     raw: bytes = field(repr=False)
     """Its own text in the answer, byte for byte."""
-    version: str
+    version: str = field(repr=False)
     """`meta.versionId`; empty when the server keeps none."""
-    etag: str
+    etag: str = field(repr=False)
     """ETag to send back in If-Match, as it came or built from the version; empty without either."""
-    full_url: str = ""
+    full_url: str = field(repr=False, default="")
     """`Bundle.entry.fullUrl`, or the address it was read from."""
     mode: Literal["match", "include"] = "match"
     """Whether it was asked for or came along."""
@@ -62,7 +62,7 @@ class ExchangeRecord:
     """Type and parameter names, no values: `Observation?patient&code`."""
     status: int
     """HTTP status."""
-    etag: str
+    etag: str = field(repr=False)
     """ETag of the answer, or empty."""
     response_digest: str
     """Hex SHA-256 of the body as it came, after content decoding."""
@@ -78,9 +78,9 @@ class Finding:
 
     kind: FindingKind
     """What was noticed."""
-    resource_type: str = ""
+    resource_type: str = field(repr=False, default="")
     """Type concerned, or empty."""
-    reference: str = ""
+    reference: str = field(repr=False, default="")
     """Resource or parameter concerned, or empty."""
     text: str = field(repr=False, default="")
     """Detail for staff; may hold the server's own words, so it is never logged."""

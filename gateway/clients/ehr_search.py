@@ -15,7 +15,7 @@ from gateway.clients.ehr_records import Fetched, is_subsetted, reference_of, ver
 from gateway.clients.ehr_session import EhrSession, read_resource
 from gateway.clients.ehr_subject import whose
 from gateway.clients.search_filter import check_match, is_checked
-from gateway.clients.search_query import RESULT_PARAMETERS, belongs_in_body
+from gateway.clients.search_query import RESOURCE_ID, RESULT_PARAMETERS, belongs_in_body
 from gateway.clients.slices import slice_entries
 from gateway.clients.transport import Reply
 from gateway.errors import EhrUnreadable, NotFound
@@ -129,7 +129,7 @@ class Search:
     def _is_usable(self, resource: Json, *, is_match: bool) -> bool:
         reference = reference_of(resource)
         kind = str(resource.get("resourceType", ""))
-        if not resource.get("id"):
+        if not RESOURCE_ID.fullmatch(str(resource.get("id", ""))):
             self._session.note("unnamed", kind)
             return False
         if is_subsetted(resource):

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from gateway.clients.ehr_chart import read_one
 from gateway.clients.ehr_records import Fetched, Written, is_subsetted, reference_of, version_of
 from gateway.clients.ehr_session import EhrSession, read_resource
-from gateway.clients.search_query import escape_value, require_id, require_type
+from gateway.clients.search_query import RESOURCE_ID, escape_value, require_id, require_type
 from gateway.clients.transport import Reply
 from gateway.errors import EhrUnreadable, InputError
 from gateway.fhir import Json
@@ -117,7 +117,7 @@ def _what_is_there(session: EhrSession, reply: Reply, resource_type: str, resour
     answer = _resource_in(session, reply)
     place = _place(reply)
     known_id = resource_id or place.get("id") or (str(answer.get("id", "")) if answer else "")
-    if not known_id:
+    if not RESOURCE_ID.fullmatch(known_id):
         message = f"EHR {session.transport.endpoint.id} did not say where it put the resource."
         raise EhrUnreadable(message, code="ehr.location", http_answer=reply.status, body=reply.body)
     if answer is None or reference_of(answer) != f"{resource_type}/{known_id}":

@@ -70,9 +70,8 @@ class PinnedWire(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """One exchange; raises httpcore's errors."""
-        attempt = CURRENT.get()
-        if attempt is not None:
-            attempt.is_watched = True
+        attempt = _attempt()
+        attempt.is_watched = True
         url = request.url
         answer = self._pool.handle_request(
             httpcore.Request(
@@ -80,7 +79,8 @@ class PinnedWire(httpx.BaseTransport):
                 url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
                 headers=request.headers.raw,
                 content=request.read(),
-                extensions=request.extensions,
+                # The other waits end in `_DeadlineStream`; this one is for a free connection.
+                extensions={"timeout": {"pool": attempt.remaining()}},
             )
         )
         stream = _Stream(answer)

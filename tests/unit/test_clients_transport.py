@@ -170,6 +170,20 @@ def test_a_reader_that_stops_reading_ends_with_the_deadline() -> None:
         assert time.monotonic() - before < 2
 
 
+def test_waiting_for_a_free_connection_ends_with_the_deadline_and_sends_nothing() -> None:
+    with stub_server(lambda _: Answer(wait_seconds=0.9)) as server:
+        client = transport(server.port, limits=Limits(total_seconds=2, connections=1))
+        busy = threading.Thread(target=lambda: client.send("GET", "slow"))
+        busy.start()
+        while not server.seen:
+            time.sleep(0.01)
+        with pytest.raises(EhrUnreachable):
+            client.send("POST", "Claim/$submit", body=b"{}", timeout_seconds=0.2)
+        busy.join(5)
+        client.close()
+    assert [seen.method for seen in server.seen] == ["GET"]
+
+
 def test_a_deadline_of_one_call_replaces_the_usual_one() -> None:
     with stub_server(lambda _: Answer(wait_seconds=0.9)) as server:
         assert transport(server.port).send("GET", "x", timeout_seconds=5).status == 200
