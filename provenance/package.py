@@ -105,7 +105,7 @@ def build_manifest(contents: PackageContents, files: Mapping[str, bytes], create
         "case": contents.case_tag,
         "tenant": {**contents.tenant.as_fhir(), **({"name": contents.tenant_name} if contents.tenant_name else {})},
         "created": instant(created_at),
-        "counts": {"events": len(contents.events), "objects": len(contents.objects)},
+        "counts": {"events": len(contents.events), "objects": sum(1 for path in files if path.startswith("objects/"))},
         "files": listed,
     }
     return dump_plain(manifest)
@@ -118,15 +118,18 @@ def _manifest_jws(manifest: bytes, signer: Signer, created_at: datetime) -> str:
 
 def _files(contents: PackageContents) -> dict[str, bytes]:
     files = {f"events/{seq:06d}.json": body for seq, body in enumerate(contents.events)}
-    for name, body in contents.objects.items():
-        if name != digest_hex(body):
-            raise PackageError(Code.CONTENT_DIGEST, "an object under a name that is not its digest")
-        files[f"objects/sha256/{name}"] = body
     if contents.document is not None:
         files[DOCUMENT] = contents.document
     if contents.submission is not None:
         files[SUBMISSION] = contents.submission
     files.update({f"bundle/response-{n:03d}.json": body for n, body in enumerate(contents.responses)})
+    # What has a place of its own is not stored a second time; the verifier finds it there by its digest.
+    placed = {digest_hex(body) for path, body in files.items() if path.startswith("bundle/")}
+    for name, body in contents.objects.items():
+        if name != digest_hex(body):
+            raise PackageError(Code.CONTENT_DIGEST, "an object under a name that is not its digest")
+        if name not in placed:
+            files[f"objects/sha256/{name}"] = body
     files.update({f"certs/{x5t(der)}.der": der for der in contents.certificates})
     files.update({f"revocation/{name}": der for name, der in contents.revocation.items()})
     return files

@@ -7,6 +7,7 @@ told is said to be so. The order of the checks is the order of `verify_package`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from cryptography import x509
 from provenance.anchors import Anchors, read_anchors
 from provenance.archive import Limits, read_archive
 from provenance.canonical import digest_hex
-from provenance.checks.coverage import check_coverage, count_coverage
-from provenance.checks.lineage import check_lineage, count_lineage
+from provenance.checks.coverage import check_coverage
+from provenance.checks.lineage import check_lineage
 from provenance.checks.listing import check_listing, check_manifest_signature
 from provenance.checks.patient import check_patient, pseudonym
 from provenance.checks.seal import check_document
@@ -85,6 +86,8 @@ def verify_files(
     by_event = {event.seq: list(check_event(evidence, event, trust)) for event in evidence.events}
     sequence = list(check_sequence(evidence))
     seal_findings, seal = _seal(evidence, trust)
+    coverage_findings, coverage = check_coverage(evidence)
+    lineage_findings, lineage = check_lineage(evidence)
     findings = [
         *check_listing(evidence),
         *check_manifest_signature(evidence, trust),
@@ -92,13 +95,14 @@ def verify_files(
         *(finding for found in by_event.values() for finding in found),
         *sequence,
         *seal_findings,
-        *check_coverage(evidence),
-        *check_lineage(evidence),
+        *coverage_findings,
+        *lineage_findings,
         *check_patient(evidence, expect_patient),
         *check_time_proof(evidence),
         *_check_until(complete_until),
     ]
-    return _report(evidence, anchors, package_digest, _once(findings), seal)
+    report = _report(evidence, anchors, package_digest, _once(findings))
+    return replace(report, seal=seal, coverage=coverage, lineage=lineage)
 
 
 def verify_document(
@@ -155,9 +159,7 @@ def _once(findings: Sequence[Finding]) -> list[Finding]:
     return kept
 
 
-def _report(
-    evidence: Evidence, anchors: Anchors, package_digest: str, findings: Sequence[Finding], seal: Seal | None
-) -> Report:
+def _report(evidence: Evidence, anchors: Anchors, package_digest: str, findings: Sequence[Finding]) -> Report:
     verdict, codes = verdict_of(findings)
     manifest = evidence.manifest
     tenant = evidence.tenant
@@ -175,10 +177,7 @@ def _report(
         tenant_name=name if isinstance(name, str) else "",
         patient=pseudonym(evidence),
         created_at=str(manifest.get("created", "")),
-        seal=seal,
         events=tuple(_row(event, findings) for event in evidence.events),
-        coverage=count_coverage(evidence),
-        lineage=count_lineage(evidence),
         head="none published, so nothing says as of when the case is complete",
         is_closed=last == "case-close",
     )

@@ -10,7 +10,7 @@ import functools
 import io
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -186,8 +186,15 @@ def observation(number: int, value: str = "91.50") -> bytes:
     return text.replace(b'"VALUE"', value.encode())
 
 
-def build_case(ring: KeyRing | None = None, case_tag: str = CASE_TAG) -> CaseBuilder:
-    """A case from the order to the payer's answer, written back: 26 events."""
+def build_case(
+    ring: KeyRing | None = None,
+    case_tag: str = CASE_TAG,
+    alter: Callable[[list[DocumentEntry]], list[DocumentEntry]] = list,
+) -> CaseBuilder:
+    """A case from the order to the payer's answer, written back: 26 events.
+
+    `alter` changes the entries of the document before it is sealed.
+    """
     case = CaseBuilder(ring=ring or key_ring(), case_tag=case_tag)
     task = {"resourceType": "Task", "status": "requested", "intent": "order", "for": {"reference": f"{EHR}/Patient/p1"}}
     case.record("case-open", [resource(task, uuid(1))])
@@ -250,8 +257,8 @@ def build_case(ring: KeyRing | None = None, case_tag: str = CASE_TAG) -> CaseBui
         key="reviewer", name="Dr. Invented", npi="1999999992", employer=case.who, role="physician"
     )
     context = case.keep(b'{"kind":"auth-context","salt":"AAECAwQFBgcICQoLDA0ODw"}')
-    person_did = {"agents": [Agent(role="author", who=human)]}
-    typed = {**answers, "item": [*answers["item"], {"linkId": "2", "answer": [{"id": "a2", "valueBoolean": True}]}]}  # type: ignore[misc]
+    person_did: dict[str, Any] = {"agents": [Agent(role="author", who=human)]}
+    typed = {**answers, "item": [*answers["item"], {"linkId": "2", "answer": [{"id": "a2", "valueBoolean": True}]}]}
     manual_target = resource(typed, uuid(31))
     manual = case.record(
         "manual-answer",
@@ -311,7 +318,7 @@ def build_case(ring: KeyRing | None = None, case_tag: str = CASE_TAG) -> CaseBui
     entries = [DocumentEntry(full_url=target.reference.partition("/_history/")[0], raw=target.raw) for target in inside]
     entries.append(DocumentEntry(full_url=uuid(50), raw=assembled.body))
     identifier = Identifier(system="urn:ietf:rfc:3986", value=uuid(60))
-    plain = assemble_document(identifier=identifier, timestamp=case.now, entries=entries)
+    plain = assemble_document(identifier=identifier, timestamp=case.now, entries=alter(entries))
     case.document = seal_document(plain, case.ring.signer("seal"), case.now, case.ring.tenant)
     sealed = case.record(
         "seal",
@@ -344,6 +351,12 @@ def build_case(ring: KeyRing | None = None, case_tag: str = CASE_TAG) -> CaseBui
 def clean_case() -> CaseBuilder:
     """The clean case, built once; never changed by a test."""
     return build_case()
+
+
+@functools.cache
+def clean_package() -> bytes:
+    """The clean case's package."""
+    return clean_case().package()
 
 
 @functools.cache

@@ -15,21 +15,16 @@ from provenance.slices import EntrySlice, slice_entries
 from provenance.statement import BODY_TYPE
 
 
-def check_coverage(evidence: Evidence) -> Iterator[Finding]:
-    """COVERAGE, and CONTENT_DIGEST for an entry that is spelled otherwise than received."""
-    yield from _check_sent(evidence, DOCUMENT, "seal")
-    yield from _check_sent(evidence, SUBMISSION, "submit")
-    for path in evidence.files:
-        if path.startswith("bundle/response-"):
-            yield from _check_sent(evidence, path, "payer-response")
-    yield from _check_entries(evidence)
+def check_coverage(evidence: Evidence) -> tuple[list[Finding], Count]:
+    """COVERAGE, and CONTENT_DIGEST for an entry that is spelled otherwise than received.
 
-
-def count_coverage(evidence: Evidence) -> Count:
-    """Entries of the document that an event accounts for, of all entries except Provenance."""
+    The count is of the document's entries that an event accounts for, of all entries except Provenance.
+    """
     raws = _raw_by_ni(evidence)
-    entries = [read for read in map(_Entry.read, _entries(evidence)) if read.kind != "Provenance"]
-    return Count(found=sum(1 for entry in entries if entry.ni in raws), of=len(entries))
+    entries = [_Entry.read(entry) for entry in _entries(evidence)]
+    findings = [*_check_all_sent(evidence), *_check_entries(entries, raws)]
+    rest = [entry for entry in entries if entry.kind != "Provenance"]
+    return findings, Count(found=sum(1 for entry in rest if entry.ni in raws), of=len(rest))
 
 
 class _Entry:
@@ -52,6 +47,14 @@ class _Entry:
         return cls(entry, resource, kind, ni_uri(digest(entry.raw if kind == BODY_TYPE else canonical)))
 
 
+def _check_all_sent(evidence: Evidence) -> Iterator[Finding]:
+    yield from _check_sent(evidence, DOCUMENT, "seal")
+    yield from _check_sent(evidence, SUBMISSION, "submit")
+    for path in sorted(evidence.files):
+        if path.startswith("bundle/response-"):
+            yield from _check_sent(evidence, path, "payer-response")
+
+
 def _check_sent(evidence: Evidence, path: str, activity: str) -> Iterator[Finding]:
     """A Bundle that was sent or received is the target of an event of its activity, and the reverse."""
     body = evidence.files.get(path)
@@ -67,9 +70,7 @@ def _check_sent(evidence: Evidence, path: str, activity: str) -> Iterator[Findin
         yield Finding(code=Code.COVERAGE, path=path, detail=f"not the target of an event {activity}")
 
 
-def _check_entries(evidence: Evidence) -> Iterator[Finding]:
-    raws = _raw_by_ni(evidence)
-    entries = [_Entry.read(entry) for entry in _entries(evidence)]
+def _check_entries(entries: list[_Entry], raws: Mapping[str, set[str]]) -> Iterator[Finding]:
     inside = {entry.slice.full_url: entry.ni for entry in entries}
     for n, entry in enumerate(entries):
         path = f"{DOCUMENT}#entry[{n}]"

@@ -20,24 +20,21 @@ OUTSIDE: Final = frozenset(
 resource always has an event that says how it was received."""
 
 
-def check_lineage(evidence: Evidence) -> Iterator[Finding]:
-    """LINEAGE."""
-    for seq, path, _entity, trouble in _inputs(evidence):
-        if trouble:
-            yield Finding(code=Code.LINEAGE, seq=seq, path=path, detail=trouble)
+def check_lineage(evidence: Evidence) -> tuple[list[Finding], Count]:
+    """LINEAGE, and how many inputs are accounted for."""
+    inputs = list(_inputs(evidence))
+    findings = [
+        Finding(code=Code.LINEAGE, seq=seq, path=path, detail=trouble) for seq, path, trouble in inputs if trouble
+    ]
+    return findings, Count(found=len(inputs) - len(findings), of=len(inputs))
 
 
-def count_lineage(evidence: Evidence) -> Count:
-    """Inputs accounted for, of all inputs."""
-    troubles = [trouble for _, _, _, trouble in _inputs(evidence)]
-    return Count(found=sum(1 for trouble in troubles if not trouble), of=len(troubles))
-
-
-def _inputs(evidence: Evidence) -> Iterator[tuple[int, str, TargetRecord, str]]:
+def _inputs(evidence: Evidence) -> Iterator[tuple[int, str, str]]:
+    """Event, place and trouble of every input; the trouble is empty where there is none."""
     made: set[str] = set()
     for event in evidence.events:
         for n, entity in enumerate(event.entities):
-            yield event.seq, f"{event.path}#entity[{n}]", entity, _trouble(evidence, entity, made)
+            yield event.seq, f"{event.path}#entity[{n}]", _trouble(evidence, entity, made)
         made.update(target.ni for target in event.targets if target.ni)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from provenance import Code, verify_package
-from tests.provenance_case import TENANT, anchors, clean_case
+from tests.provenance_case import TENANT, anchors, clean_case, clean_package
 
 
 def test_clean_case_leaves_only_the_questions_that_need_a_log() -> None:
-    report = verify_package(clean_case().package(), anchors())
+    report = verify_package(clean_package(), anchors())
     assert report.verdict == "INDETERMINATE"
     assert report.codes == ("HEAD_MISSING", "PROOF_MISSING")
     assert report.exit_code == 3
@@ -20,7 +20,7 @@ def test_clean_case_leaves_only_the_questions_that_need_a_log() -> None:
 
 
 def test_clean_case_answers_to_its_own_tenant_and_patient() -> None:
-    package = clean_case().package()
+    package = clean_package()
     for tenant in (TENANT.value, f"{TENANT.system}|{TENANT.value}"):
         report = verify_package(package, anchors(), expect_tenant=tenant)
         assert Code.TENANT_MISMATCH not in report.codes
