@@ -164,16 +164,22 @@ def test_type(operator: str, left: Collection, type_name: str) -> Collection:
         return []
     if len(left) > 1:
         raise ReasoningError("A type test wants a single item.", code="fhirpath.evaluation")
-    fits = has_type(left[0], type_name)
     if operator == "is":
-        return [computed(fits, left)]
-    return left if fits else []
+        return [computed(has_type(left[0], type_name), left)]
+    return [item for item in left if is_exactly(item, type_name)]
 
 
 def require_type(type_name: str) -> None:
     """Refuse a type that neither R4 nor System knows."""
     if not known_type(type_name):
         raise ReasoningError("The expression names a type that is not known.", code="fhirpath.evaluation")
+
+
+def is_exactly(item: Item, type_name: str) -> bool:
+    """As `has_type`, but a primitive must be of the very type: a code is not taken as a string."""
+    if item.type[:1].islower():
+        return item.type == type_name.removeprefix("FHIR.")
+    return has_type(item, type_name)
 
 
 def has_type(item: Item, type_name: str) -> bool:
@@ -196,4 +202,14 @@ _HANDLERS: dict[type, Callable[..., Collection]] = {
     TypeTest: _type_test,
 }
 
-__all__ = ["Collection", "Evaluation", "evaluate_tree", "has_type", "require_type", "run", "system_value", "test_type"]
+__all__ = [
+    "Collection",
+    "Evaluation",
+    "evaluate_tree",
+    "has_type",
+    "is_exactly",
+    "require_type",
+    "run",
+    "system_value",
+    "test_type",
+]

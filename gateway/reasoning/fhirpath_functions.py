@@ -8,15 +8,25 @@ the table is refused by name, never taken for an empty answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cmp_to_key
 from typing import Any, Final
 
 from gateway.errors import ReasoningError
 from gateway.reasoning import fhirpath_operators as operators
-from gateway.reasoning.fhirpath_conversions import CONVERSIONS
-from gateway.reasoning.fhirpath_evaluate import Collection, Evaluation, has_type, require_type, run, test_type
-from gateway.reasoning.fhirpath_items import Item, all_members, computed, items_of, members, system_value
+from gateway.reasoning.fhirpath_boundaries import BOUNDARIES
+from gateway.reasoning.fhirpath_conversions import CONVERSIONS, ValueFunction
+from gateway.reasoning.fhirpath_evaluate import (
+    Collection,
+    Evaluation,
+    has_type,
+    is_exactly,
+    require_type,
+    run,
+    test_type,
+)
+from gateway.reasoning.fhirpath_items import Item, all_members, computed, items_of, known_type, members, system_value
 from gateway.reasoning.fhirpath_numbers import NUMBERS
-from gateway.reasoning.fhirpath_syntax import Call, Member, Step, Tree
+from gateway.reasoning.fhirpath_syntax import Call, Member, Special, Step, Tree, Unary
 from gateway.reasoning.fhirpath_texts import TEXTS
 from gateway.reasoning.fhirpath_values import Moment, moment_of
 
@@ -173,7 +183,7 @@ def _require_room(found: Collection, evaluation: Evaluation) -> None:
 def _of_type(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
     name = _type_name(arguments[0])
     require_type(name)
-    return [item for item in focus if has_type(item, name)]
+    return [item for item in focus if is_exactly(item, name)]
 
 
 def _is(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
@@ -257,7 +267,9 @@ def _combine(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluat
 
 
 def _iif(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    scope = evaluation.at(focus[0], 0) if len(focus) == 1 else evaluation
+    if len(focus) > 1:
+        raise operators.failed("iif wants a single item before it.")
+    scope = evaluation.at(focus[0], 0) if focus else evaluation
     test = operators.single(run(arguments[0], focus, scope))
     value = system_value(test) if test is not None else False
     if not isinstance(value, bool):
@@ -279,6 +291,50 @@ def _aggregate(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evalu
     for position, item in enumerate(focus):
         total = run(arguments[0], [item], evaluation.at(item, position, total))
     return total
+
+
+def _sort(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    """Stable order by each key in turn; a minus before a key turns it round; items without a key come first."""
+    keys = arguments or (Special("$this"),)
+    rows: list[tuple[Item, list[Any]]] = [
+        (item, [_sort_key(key, item, position, evaluation) for key in keys]) for position, item in enumerate(focus)
+    ]
+    evaluation.spend(len(rows) * 16)
+    signs = [-1 if isinstance(key, Unary) and key.sign == "-" else 1 for key in keys]
+
+    def order(one: tuple[Item, list[Any]], two: tuple[Item, list[Any]]) -> int:
+        return _compare_keys(one[1], two[1], signs, evaluation)
+
+    return [item for item, _ in sorted(rows, key=cmp_to_key(order))]
+
+
+def _sort_key(key: Tree, item: Item, position: int, evaluation: Evaluation) -> Any:
+    plain = key.operand if isinstance(key, Unary) and key.sign == "-" else key
+    found = operators.single(run(plain, [item], evaluation.at(item, position)))
+    return None if found is None else system_value(found)
+
+
+def _compare_keys(one: list[Any], two: list[Any], signs: list[int], evaluation: Evaluation) -> int:
+    for left, right, sign in zip(one, two, signs, strict=True):
+        if left is None or right is None:
+            order = (left is not None) - (right is not None)
+        else:
+            order = (operators.compare(left, right, _zone(evaluation)) or 0) * sign
+        if order:
+            return order
+    return 0
+
+
+def _conforms_to(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    """Only base types can be judged; a profile is refused, not taken for kept."""
+    url = operators.single(run(arguments[0], evaluation.this, evaluation))
+    item = operators.single(focus)
+    if item is None or url is None:
+        return []
+    base, _, name = str(url.value).rpartition("/")
+    if base != "http://hl7.org/fhir/StructureDefinition" or not known_type(name):
+        raise ReasoningError("The profile cannot be judged here.", code="fhirpath.unsupported")
+    return [computed(has_type(item, name), focus)]
 
 
 def _trace(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
@@ -414,6 +470,7 @@ _FUNCTIONS: Final[Mapping[str, tuple[int, int, Function]]] = {
     "combine": (1, 1, _combine),
     "iif": (2, 3, _iif),
     "aggregate": (1, 2, _aggregate),
+    "sort": (0, 9, _sort),
     "trace": (1, 2, _trace),
     "children": (0, 0, _children),
     "descendants": (0, 0, _descendants),
@@ -425,5 +482,6 @@ _FUNCTIONS: Final[Mapping[str, tuple[int, int, Function]]] = {
     "getValue": (0, 0, _get_value),
     "resolve": (0, 0, _resolve),
     "memberOf": (1, 1, _member_of),
+    "conformsTo": (1, 1, _conforms_to),
 }
-_PLAIN: Final = {**CONVERSIONS, **TEXTS, **NUMBERS}
+_PLAIN: Final[Mapping[str, tuple[int, int, ValueFunction]]] = {**CONVERSIONS, **TEXTS, **NUMBERS, **BOUNDARIES}

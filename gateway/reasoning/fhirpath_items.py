@@ -158,7 +158,7 @@ def _amount(value: Mapping[str, Any]) -> Amount | None:
 
 def members(item: Item, name: str) -> Iterator[Item]:
     """Child elements called `name`, choice types resolved; nothing when absent."""
-    if item.type == name or (name[:1].isupper() and item.resource is item.value and is_kind(item.type, name)):
+    if name[:1].isupper() and (item.type == name or (item.resource is item.value and is_kind(item.type, name))):
         yield item
         return
     if isinstance(item.value, Amount):
@@ -293,7 +293,7 @@ def is_kind(actual: str, wanted: str) -> bool:
 
 def known_type(name: str) -> bool:
     """Whether a type name means anything in R4 or in System."""
-    plain = name.removeprefix("FHIR.").removeprefix("System.")
     if name.startswith("System."):
-        return plain in _SYSTEM_TYPES
+        return True
+    plain = name.removeprefix("FHIR.")
     return plain in _PARENTS or plain in _SYSTEM_TYPES or plain in _PARENTS.values()

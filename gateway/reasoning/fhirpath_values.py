@@ -94,8 +94,8 @@ class Moment:
 
     def plus(self, amount: Amount, sign: int = 1) -> Moment | None:
         """This moment moved by an amount of time; None when the amount is not of time."""
-        word = amount.unit if amount.calendar else _CALENDAR_OF.get(amount.unit)
-        if word is None or (not amount.calendar and word in ("year", "month")):
+        word = CALENDAR_UNITS.get(amount.unit) or _CALENDAR_OF.get(amount.unit)
+        if word is None or amount.unit in ("a", "mo"):
             return None
         if self.kind == "time":
             return _plus_clock(self, amount.value * sign, word)
@@ -202,7 +202,8 @@ def _plus_calendar(moment: Moment, value: Decimal, word: str) -> Moment | None:
     if word in ("year", "month"):
         months = int(value) * (12 if word == "year" else 1)
         return _plus_months(moment, months)
-    seconds = _SECONDS[word] * value
+    whole = value if word in ("second", "millisecond") else Decimal(int(value))
+    seconds = _SECONDS[word] * whole
     if len(moment.parts) < 3:
         days = int(seconds // 86400) if word in ("week", "day") else int(seconds / 86400)
         return _plus_months(moment, int(days / 30) if len(moment.parts) == 2 else int(days / 365) * 12)
