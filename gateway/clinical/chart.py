@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.clinical.concepts import Concepts, Region, diagnoses, matches, snomed_codes
 from gateway.clinical.dates import Span, local_day, read_day, read_span
-from gateway.clinical.rules import Rule
+from gateway.clinical.rule_row import Rule
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, text
 from gateway.fhir.references import reference_text, same_target
@@ -144,11 +144,11 @@ def about(resource: Json, chart: Chart, *, follow: bool = True, conditions: Iter
     the region is enough.
     """
     votes = [*_reasons(resource, chart, conditions), *_sites(resource, chart)]
-    if About.REGION in votes:
+    based = list(_based_on(resource, chart)) if follow else []
+    if About.REGION in votes or About.REGION in based:
         return About.REGION
-    if follow and any(_based_on_region(resource, chart)):
-        return About.REGION
-    if About.OTHER in votes:
+    decisive = votes or based
+    if About.OTHER in decisive:
         return About.OTHER
     return About.UNCLEAR if votes else About.NOTHING
 
@@ -177,10 +177,11 @@ def _sites(resource: Json, chart: Chart) -> Iterator[About]:
             yield About.REGION if codes & set(chart.region.body_sites) else About.OTHER
 
 
-def _based_on_region(resource: Json, chart: Chart) -> Iterator[bool]:
+def _based_on(resource: Json, chart: Chart) -> Iterator[About]:
     for reference in objects(resource.get("basedOn")):
         target = chart.record.find(reference_text(reference))
-        yield target is not None and about(target, chart, follow=False) is About.REGION
+        if target is not None:
+            yield about(target, chart, follow=False)
 
 
 def refers_to(element: Any, target: Json | None) -> bool:

@@ -108,12 +108,14 @@ def read_indication(chart: Chart) -> Indication:
     if {chart.region.symptom_code, chart.region.diagnosis_code} <= set(listed):
         code = chart.region.diagnosis_code
         notes.append("CODE_REDUNDANT: the symptom is part of the diagnosis that is listed beside it")
+    uncertain = _all_uncertain(chart, code)
+    notes += ["UNCERTAIN: the diagnosis is recorded as uncertain only"] if uncertain else []
     return Indication(
         primary=primary,
         code=code,
         reasons=reasons,
         is_trigger=is_trigger,
-        is_uncertain=_all_uncertain(chart, code),
+        is_uncertain=uncertain,
         notes=tuple(notes),
     )
 
@@ -131,7 +133,7 @@ def _reasons(chart: Chart) -> Iterator[Reason]:
             found = True
             yield reason
     for concept in objects(chart.order.get("reasonCode")):
-        for code in diagnoses(concept)[:1]:
+        for code in diagnoses(concept):
             found = True
             yield Reason(code=code)
     if not found:
@@ -160,7 +162,7 @@ def _plain(concept: Any) -> Iterator[str]:
 def _of_condition(condition: Json | None, chart: Chart) -> Iterator[Reason]:
     if condition is None or condition.get("resourceType") != "Condition" or not is_active(condition, chart):
         return
-    for code in diagnoses(condition.get("code"))[:1]:
+    for code in diagnoses(condition.get("code")):
         yield Reason(code=code, reference=reference_of(condition))
 
 

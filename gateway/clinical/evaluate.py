@@ -18,7 +18,7 @@ from gateway.clinical.elements import ElementResult, Evaluation, RedFlagState, S
 from gateway.clinical.outcome import judge_outcome
 from gateway.clinical.pharm import judge_pharm, read_pharm
 from gateway.clinical.red_flags import RedFlags, read_red_flags
-from gateway.clinical.rules import Rule
+from gateway.clinical.rule_row import Rule
 from gateway.clinical.support import judge_support
 from gateway.clinical.therapy import (
     judge_advice,
@@ -30,7 +30,7 @@ from gateway.clinical.therapy import (
 )
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, text
-from gateway.policy.routing import is_in_force
+from gateway.policy.routing import choose_coverage, is_in_force
 from gateway.reasoning.record import RecordSnapshot
 
 __all__ = ["ElementResult", "Evaluation", "RedFlagState", "Status", "Verdict", "evaluate"]
@@ -131,8 +131,10 @@ def _is_child(chart: Chart) -> bool:
 
 
 def _plans(chart: Chart) -> frozenset[str]:
-    """Plan ids of the patient's coverages in force."""
-    own = [item for item in chart.record.of_type("Coverage") if is_in_force(item, chart.order_on)]
+    """Plan ids of the coverage that pays first; of all in force where that cannot be told."""
+    coverages = chart.record.of_type("Coverage")
+    first, _ = choose_coverage(coverages, chart.order_on)
+    own = [first] if first else [item for item in coverages if is_in_force(item, chart.order_on)]
     classes = [part for coverage in own for part in objects(coverage.get("class"))]
     return frozenset(text(part.get("value")) for part in classes if _is_plan(part))
 

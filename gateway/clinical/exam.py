@@ -133,6 +133,11 @@ def latest(findings: Iterable[Finding]) -> dict[str, Finding]:
     return {finding.code: finding for finding in findings}
 
 
+def latest_by_side(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The latest finding of each code and side, so that one side never hides the other; oldest first on input."""
+    return tuple({(finding.code, finding.side): finding for finding in findings}.values())
+
+
 def read_signs(chart: Chart) -> tuple[Sign, ...]:
     """Graded signs in the window, oldest first; one entry for each side."""
     return tuple(sorted(_signs(chart), key=lambda sign: sign.at))

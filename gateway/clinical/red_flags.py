@@ -15,7 +15,18 @@ from gateway.clinical.concepts import Group, RedFlag, diagnoses, loinc_codes, ma
 from gateway.clinical.conditions import Indication, is_active
 from gateway.clinical.dates import read_at
 from gateway.clinical.elements import RedFlagState
-from gateway.clinical.exam import FINAL, Finding, component_number, in_window, latest, read_findings, read_signs, sides
+from gateway.clinical.exam import (
+    FINAL,
+    Finding,
+    component_number,
+    in_window,
+    latest,
+    latest_by_side,
+    latest_signs,
+    read_findings,
+    read_signs,
+    sides,
+)
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, text
 from gateway.fhir.references import reference_text, same_target
@@ -88,7 +99,7 @@ def _raised(chart: Chart, indication: Indication, screens: dict[str, Finding]) -
     for screen in screens.values():
         if screen.is_present:
             yield "screen", "A red-flag screen was answered with yes.", screen.reference
-    for sign in latest(read_findings(chart, chart.concepts.red_flags.signs)).values():
+    for sign in latest_by_side(read_findings(chart, chart.concepts.red_flags.signs)):
         if sign.is_present:
             yield "sign", "A sign of the long tracts is present.", sign.reference
     yield from _weakness(chart)
@@ -96,18 +107,11 @@ def _raised(chart: Chart, indication: Indication, screens: dict[str, Finding]) -
 
 def _weakness(chart: Chart) -> Iterator[_Raised]:
     """The latest strength is severe, or below an earlier exam, same muscle and side."""
-    best: dict[tuple[str, str], int] = {}
-    last: dict[tuple[str, str], tuple[int, str, bool]] = {}
-    for sign in read_signs(chart):
-        if sign.kind != "motor":
-            continue
-        key = (sign.code, sign.side)
-        fell = key in best and sign.grade < best[key]
-        last[key] = (sign.grade, sign.reference, fell)
-        best[key] = max(best.get(key, sign.grade), sign.grade)
-    for grade, reference, fell in last.values():
-        if fell or grade <= chart.concepts.exam.strength_severe:
-            yield "weakness", "Strength is severely reduced or lower than in an earlier exam.", reference
+    motor = [sign for sign in read_signs(chart) if sign.kind == "motor"]
+    for (code, side), last in latest_signs(motor).items():
+        earlier = [sign.grade for sign in motor if (sign.code, sign.side) == (code, side) and sign.day < last.day]
+        if last.grade <= chart.concepts.exam.strength_severe or last.grade < max(earlier, default=last.grade):
+            yield "weakness", "Strength is severely reduced or lower than in an earlier exam.", last.reference
 
 
 def _begun(impressions: Iterable[Json], chart: Chart) -> Iterator[_Raised]:

@@ -13,7 +13,16 @@ from typing import Literal
 from gateway.clinical.chart import Chart
 from gateway.clinical.conditions import Indication
 from gateway.clinical.elements import ElementResult
-from gateway.clinical.exam import Finding, Sign, component, latest, latest_signs, read_findings, read_signs
+from gateway.clinical.exam import (
+    Finding,
+    Sign,
+    component,
+    latest,
+    latest_by_side,
+    latest_signs,
+    read_findings,
+    read_signs,
+)
 
 Level = Literal["strong", "moderate", "weak", "discordant", "none"]
 _ORDER = {"none": 0, "discordant": 0, "weak": 1, "moderate": 2, "strong": 3}
@@ -38,17 +47,21 @@ def read_support(chart: Chart) -> Support:
     the symptom's root; (4) a provocative test; (5) symptoms only.
     """
     exam = chart.concepts.exam
-    found = latest(read_findings(chart, (exam.symptom, *exam.provocation, *exam.upper_motor_neuron)))
-    symptom = found.get(exam.symptom)
+    symptom = latest(read_findings(chart, [exam.symptom])).get(exam.symptom)
     side = symptom.side if symptom and symptom.is_present else frozenset()
     signs = objective_signs(chart, side)
-    tracts = [found[code] for code in exam.upper_motor_neuron if code in found and found[code].is_present]
+    tracts = [item for item in latest_by_side(read_findings(chart, exam.upper_motor_neuron)) if item.is_present]
     if tracts or not _has_pattern(signs, chart):  # (1)
         seen = (*(item.reference for item in tracts), *(sign.reference for sign in signs))
         return Support(level="discordant", evidence=tuple(dict.fromkeys(seen)))
     if symptom is None or not symptom.is_present:  # (2)
         return Support(level="none", evidence=tuple(sign.reference for sign in signs))
-    return _with_symptom(chart, symptom, signs, [found[code] for code in exam.provocation if code in found])
+    tests = [item for item in latest_by_side(read_findings(chart, exam.provocation)) if _is_on(item, side)]
+    return _with_symptom(chart, symptom, signs, tests)
+
+
+def _is_on(finding: Finding, side: frozenset[str]) -> bool:
+    return not side or not finding.side or bool(finding.side & side)
 
 
 def _with_symptom(chart: Chart, symptom: Finding, signs: list[Sign], tests: list[Finding]) -> Support:
