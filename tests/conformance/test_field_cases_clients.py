@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from gateway.clients.ehr import EhrClient
 from gateway.clients.endpoint import Endpoint
+from gateway.clients.hook_trust import TrustedCaller, verify_hook_token
+from gateway.clients.key_sets import FixedKeys
 from gateway.clients.limits import Limits
 from gateway.clients.scopes import read_scopes
 from gateway.clients.tokens import ClientCredentials, StaticToken
 from gateway.clients.transport import Transport
-from gateway.errors import EhrUnreadable, SettingsError
+from gateway.errors import AccessError, EhrUnreadable, SettingsError
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +131,26 @@ def test_b75_gzip_without_its_header_is_unpacked_within_the_limit(cases: dict[st
     with pytest.raises(EhrUnreadable) as caught:
         limited.client.read("Patient", "1")
     assert caught.value.reason == "ehr.too-large"
+
+
+def test_b81_a_hook_token_names_the_service_that_is_called(cases: dict[str, Any]) -> None:
+    case = cases["B81"]
+    key = ECKey.generate_key("P-384", {"kid": "k1"}, auto_kid=False)
+    keys = FixedKeys(json.dumps({"keys": [key.as_dict(private=False)]}).encode())
+    caller = TrustedCaller(issuer="https://ehr.example.org", tenant="main", ehr_id="ehr", keys=keys)
+    now = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
+
+    def is_accepted(audience: Any, endpoint: str) -> bool:
+        times = {"iat": int(now.timestamp()), "exp": int(now.timestamp()) + 60}
+        claims = {"iss": caller.issuer, "aud": audience, "jti": "j", **times}
+        token = jwt.encode({"alg": "ES384", "kid": "k1", "typ": "JWT"}, claims, key, algorithms=["ES384"])
+        try:
+            verify_hook_token(f"Bearer {token}", endpoint, [caller], now, lambda *_: True)
+        except AccessError as error:
+            return error.http_status != case["expected"]["rejected_with"]
+        return True
+
+    endpoint = case["input"]["endpoint"]
+    assert [is_accepted(audience, endpoint) for audience in case["input"]["auds"]] == case["expected"]["accept"]
+    for audience in case["expected"]["discovery_endpoint_accepts"]:
+        assert is_accepted(audience, endpoint.rpartition("/")[0])
