@@ -17,6 +17,12 @@ def _key(name: str) -> sa.Column[str]:
     return sa.Column(name, plain_text(), primary_key=True, nullable=False)
 
 
+def _of_open_cases(name: str, column: str) -> sa.Index:
+    """An index of open cases by `column` in the worklist's order."""
+    columns = ("tenant_id", column, "move_rank", "sort_at", "case_id")
+    return sa.Index(name, *columns, postgresql_where=sa.text("is_open"), sqlite_where=sa.text("is_open = 1"))
+
+
 cases = sa.Table(
     "cases",
     metadata,
@@ -60,6 +66,8 @@ cases = sa.Table(
     sa.UniqueConstraint("tenant_id", "order_key", name="cases_order_key"),
     sa.Index("cases_worklist", "tenant_id", "is_open", "move_rank", "sort_at", "case_id"),
     sa.Index("cases_state", "tenant_id", "state", "move_rank", "sort_at", "case_id"),
+    _of_open_cases("cases_owner", "owner"),
+    _of_open_cases("cases_payer", "payer"),
     sa.Index("cases_patient", "tenant_id", "patient_reference"),
     sa.Index("cases_order", "tenant_id", "order_reference"),
     sa.Index(
@@ -79,7 +87,7 @@ case_words = sa.Table(
     _key("word"),
     _key("case_id"),
     sa.ForeignKeyConstraint(["tenant_id", "case_id"], ["cases.tenant_id", "cases.case_id"], ondelete="CASCADE"),
-    sa.Index("case_words_case", "tenant_id", "case_id"),
+    sa.Index("case_words_case", "tenant_id", "case_id", "word"),
 )
 """Lower-case words by which staff look a case up; a range over `word` finds beginnings on both databases."""
 

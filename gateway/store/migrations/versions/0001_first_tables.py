@@ -82,6 +82,15 @@ def _cases() -> None:
         sqlite_where=sa.text("due_at IS NOT NULL"),
     )
     op.create_index("cases_order", "cases", ["tenant_id", "order_reference"], unique=False)
+    for name, column in (("cases_owner", "owner"), ("cases_payer", "payer")):
+        op.create_index(
+            name,
+            "cases",
+            ["tenant_id", column, "move_rank", "sort_at", "case_id"],
+            unique=False,
+            postgresql_where=sa.text("is_open"),
+            sqlite_where=sa.text("is_open = 1"),
+        )
     op.create_index("cases_patient", "cases", ["tenant_id", "patient_reference"], unique=False)
     op.create_index("cases_state", "cases", ["tenant_id", "state", "move_rank", "sort_at", "case_id"], unique=False)
     op.create_index(
@@ -95,7 +104,7 @@ def _cases() -> None:
         sa.ForeignKeyConstraint(["tenant_id", "case_id"], ["cases.tenant_id", "cases.case_id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("tenant_id", "word", "case_id"),
     )
-    op.create_index("case_words_case", "case_words", ["tenant_id", "case_id"], unique=False)
+    op.create_index("case_words_case", "case_words", ["tenant_id", "case_id", "word"], unique=False)
 
 
 def _history() -> None:
