@@ -16,8 +16,8 @@ from gateway.fhir import Json
 from gateway.forms.options import same_coding
 from gateway.forms.slots import Sheet, Slot
 from gateway.profiles.dtr_sdc import value_of
+from gateway.reasoning.fhirpath_equality import compare, equal_items
 from gateway.reasoning.fhirpath_items import Item, system_value
-from gateway.reasoning.fhirpath_operators import compare, equal_items
 
 _TYPE_OF_KEY = {
     "valueDate": "date",

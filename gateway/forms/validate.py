@@ -21,10 +21,10 @@ from gateway.forms.slots import Sheet, Slot
 from gateway.profiles import dtr_sdc
 from gateway.profiles import dtr_urls as urls
 from gateway.profiles.dtr_sdc import value_of
+from gateway.reasoning.fhirpath_equality import compare
 from gateway.reasoning.fhirpath_items import Item, system_value
-from gateway.reasoning.fhirpath_operators import compare
 from gateway.reasoning.fhirpath_values import read_clock, read_moment
-from gateway.reasoning.patterns import require_short, safe_pattern
+from gateway.reasoning.patterns import safe_pattern
 
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "boolean": ("valueBoolean",),
@@ -187,7 +187,7 @@ def _check_pattern(item: ItemDefinition, key: str, value: Any) -> str:
     if pattern is None or not isinstance(value, str):
         return ""
     try:
-        fits = safe_pattern(pattern).fullmatch(require_short(value)) is not None
+        fits = safe_pattern(pattern).fullmatch(value)
     except ReasoningError:
         return ""
     return "" if fits else "The answer does not have the form that is asked for."

@@ -28,7 +28,7 @@ from gateway.reasoning.fhirpath_items import Item, items_of, system_value
 from gateway.reasoning.fhirpath_syntax import parse_expression
 from gateway.reasoning.fhirpath_values import Amount, Moment
 
-MAX_STEPS: Final = 400_000
+MAX_STEPS: Final = 500_000
 """Node visits of one evaluation; about two seconds on a slow core."""
 MAX_ITEMS: Final = 20_000
 """Items that a result or any collection on the way may hold."""

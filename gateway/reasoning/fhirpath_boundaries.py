@@ -8,8 +8,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import Any, Final
 
 from gateway.reasoning.fhirpath_conversions import ValueFunction
+from gateway.reasoning.fhirpath_equality import failed, is_number
 from gateway.reasoning.fhirpath_items import computed, system_value
-from gateway.reasoning.fhirpath_operators import Collection, failed, integer, is_number, single
+from gateway.reasoning.fhirpath_operators import Collection, integer, single
 from gateway.reasoning.fhirpath_values import Amount, Moment
 
 _MOST_PLACES: Final = 31

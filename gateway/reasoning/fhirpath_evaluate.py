@@ -77,6 +77,7 @@ def run(tree: Tree, focus: Collection, evaluation: Evaluation) -> Collection:
     """Result of one node for a focus."""
     evaluation.spend(1 + len(focus))
     found = _HANDLERS[type(tree)](tree, focus, evaluation)
+    evaluation.spend(len(found))
     if len(found) > evaluation.max_items:
         raise ReasoningError("The expression yields too many items.", code="fhirpath.limit")
     return found
@@ -189,6 +190,8 @@ def has_type(item: Item, type_name: str) -> bool:
     return is_kind(item.type, type_name)
 
 
+Function = Callable[[tuple[Tree, ...], Collection, Evaluation], Collection]
+"""A function of the language: unevaluated arguments, input, evaluation."""
 _HANDLERS: dict[type, Callable[..., Collection]] = {
     Literal: _literal,
     Variable: _variable,
@@ -205,6 +208,7 @@ _HANDLERS: dict[type, Callable[..., Collection]] = {
 __all__ = [
     "Collection",
     "Evaluation",
+    "Function",
     "evaluate_tree",
     "has_type",
     "is_exactly",

@@ -1,5 +1,6 @@
-"""The table of FHIRPath functions: existence, filters, subsets, trees, FHIR's own; text, numbers and
-conversions are in `fhirpath_conversions` and `fhirpath_texts`.
+"""The table of FHIRPath functions, and those on collections: existence, filters, subsets, order, trees.
+
+What reaches outside is in `fhirpath_context`, values in `fhirpath_texts`, `_numbers`, `_conversions`, `_boundaries`.
 
 A function gets its unevaluated arguments, the input collection and the evaluation. One that is not in
 the table is refused by name, never taken for an empty answer.
@@ -7,30 +8,30 @@ the table is refused by name, never taken for an empty answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cmp_to_key
 from typing import Any, Final
 
 from gateway.errors import ReasoningError
+from gateway.reasoning import fhirpath_equality as equality
 from gateway.reasoning import fhirpath_operators as operators
 from gateway.reasoning.fhirpath_boundaries import BOUNDARIES
+from gateway.reasoning.fhirpath_context import CONTEXT_FUNCTIONS
 from gateway.reasoning.fhirpath_conversions import CONVERSIONS, ValueFunction
 from gateway.reasoning.fhirpath_evaluate import (
     Collection,
     Evaluation,
-    has_type,
+    Function,
     is_exactly,
     require_type,
     run,
     test_type,
 )
-from gateway.reasoning.fhirpath_items import Item, all_members, computed, items_of, known_type, members, system_value
+from gateway.reasoning.fhirpath_items import Item, all_members, computed, system_value
 from gateway.reasoning.fhirpath_numbers import NUMBERS
+from gateway.reasoning.fhirpath_subsets import SUBSETS
 from gateway.reasoning.fhirpath_syntax import Call, Member, Special, Step, Tree, Unary
 from gateway.reasoning.fhirpath_texts import TEXTS
-from gateway.reasoning.fhirpath_values import Moment, moment_of
-
-Function = Callable[[tuple[Tree, ...], Collection, Evaluation], Collection]
 
 
 def call_function(tree: Call, focus: Collection, evaluation: Evaluation) -> Collection:
@@ -56,7 +57,7 @@ def call_function(tree: Call, focus: Collection, evaluation: Evaluation) -> Coll
 
 def _require_count(tree: Call, low: int, high: int) -> None:
     if not low <= len(tree.arguments) <= high:
-        raise operators.failed(f"The function {tree.name[:40]} has a wrong number of arguments.")
+        raise equality.failed(f"The function {tree.name[:40]} has a wrong number of arguments.")
 
 
 def _zone(evaluation: Evaluation) -> Any:
@@ -89,7 +90,7 @@ def _count(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluatio
 def _truths(focus: Collection) -> list[bool]:
     found = [system_value(item) for item in focus]
     if not all(isinstance(value, bool) for value in found):
-        raise operators.failed("Truth values are expected.")
+        raise equality.failed("Truth values are expected.")
     return found
 
 
@@ -113,8 +114,8 @@ def _not(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation)
 
 
 def _distinct(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    evaluation.spend(len(focus) ** 2 // 8)
-    return operators.distinct(focus, _zone(evaluation))
+    evaluation.spend(len(focus))
+    return equality.distinct(focus, _zone(evaluation))
 
 
 def _is_distinct(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
@@ -133,7 +134,7 @@ def _superset_of(arguments: tuple[Tree, ...], focus: Collection, evaluation: Eva
 
 def _contained(part: Collection, whole: Collection, evaluation: Evaluation) -> bool:
     evaluation.spend(len(part) * len(whole) // 4)
-    return all(any(operators.equal_items(item, other, _zone(evaluation)) for other in whole) for item in part)
+    return all(any(equality.equal_items(item, other, _zone(evaluation)) for other in whole) for item in part)
 
 
 # filters and projections
@@ -145,7 +146,7 @@ def _where(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluatio
         answer = operators.single(run(arguments[0], [item], evaluation.at(item, position)))
         value = system_value(answer) if answer is not None else False
         if not isinstance(value, bool):
-            raise operators.failed("A filter wants a truth value.")
+            raise equality.failed("A filter wants a truth value.")
         if value:
             found.append(item)
     return found
@@ -168,7 +169,7 @@ def _repeat(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluati
         waiting = []
         for item in fresh:
             evaluation.spend(1 + len(found) // 4)
-            if not any(operators.equal_items(item, other, _zone(evaluation)) for other in found):
+            if not any(equality.equal_items(item, other, _zone(evaluation)) for other in found):
                 found.append(item)
                 waiting.append(item)
         _require_room(found, evaluation)
@@ -199,7 +200,7 @@ def _type_name(tree: Tree) -> str:
         return tree.name
     if isinstance(tree, Step) and isinstance(tree.left, Member) and isinstance(tree.right, Member):
         return f"{tree.left.name}.{tree.right.name}"
-    raise operators.failed("A type name is expected.")
+    raise equality.failed("A type name is expected.")
 
 
 def _type(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
@@ -210,70 +211,17 @@ def _type(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation
     return found
 
 
-# subsets
-
-
-def _single(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    operators.single(focus)
-    return focus
-
-
-def _first(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    return focus[:1]
-
-
-def _last(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    return focus[-1:]
-
-
-def _tail(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    return focus[1:]
-
-
-def _take(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    return focus[: max(0, operators.integer(run(arguments[0], evaluation.this, evaluation)))]
-
-
-def _skip(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    return focus[max(0, operators.integer(run(arguments[0], evaluation.this, evaluation))) :]
-
-
-def _intersect(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    other = run(arguments[0], evaluation.this, evaluation)
-    evaluation.spend(len(focus) * len(other) // 4)
-    zone = _zone(evaluation)
-    kept = [item for item in focus if any(operators.equal_items(item, one, zone) for one in other)]
-    return operators.distinct(kept, zone)
-
-
-def _exclude(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    other = run(arguments[0], evaluation.this, evaluation)
-    evaluation.spend(len(focus) * len(other) // 4)
-    zone = _zone(evaluation)
-    return [item for item in focus if not any(operators.equal_items(item, one, zone) for one in other)]
-
-
-def _union(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    other = run(arguments[0], evaluation.this, evaluation)
-    evaluation.spend((len(focus) + len(other)) ** 2 // 8)
-    return operators.union(focus, other, _zone(evaluation))
-
-
-def _combine(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    return [*focus, *run(arguments[0], evaluation.this, evaluation)]
-
-
 # control, aggregates
 
 
 def _iif(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
     if len(focus) > 1:
-        raise operators.failed("iif wants a single item before it.")
+        raise equality.failed("iif wants a single item before it.")
     scope = evaluation.at(focus[0], 0) if focus else evaluation
     test = operators.single(run(arguments[0], focus, scope))
     value = system_value(test) if test is not None else False
     if not isinstance(value, bool):
-        raise operators.failed("iif wants a truth value.")
+        raise equality.failed("iif wants a truth value.")
     if value:
         return _because(run(arguments[1], focus, scope), test)
     return _because(run(arguments[2], focus, scope), test) if len(arguments) > 2 else []
@@ -319,22 +267,10 @@ def _compare_keys(one: list[Any], two: list[Any], signs: list[int], evaluation: 
         if left is None or right is None:
             order = (left is not None) - (right is not None)
         else:
-            order = (operators.compare(left, right, _zone(evaluation)) or 0) * sign
+            order = (equality.compare(left, right, _zone(evaluation)) or 0) * sign
         if order:
             return order
     return 0
-
-
-def _conforms_to(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    """Only base types can be judged; a profile is refused, not taken for kept."""
-    url = operators.single(run(arguments[0], evaluation.this, evaluation))
-    item = operators.single(focus)
-    if item is None or url is None:
-        return []
-    base, _, name = str(url.value).rpartition("/")
-    if base != "http://hl7.org/fhir/StructureDefinition" or not known_type(name):
-        raise ReasoningError("The profile cannot be judged here.", code="fhirpath.unsupported")
-    return [computed(has_type(item, name), focus)]
 
 
 def _trace(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
@@ -359,85 +295,9 @@ def _descendants(arguments: tuple[Tree, ...], focus: Collection, evaluation: Eva
     return found
 
 
-# clock
-
-
-def _require_now(evaluation: Evaluation) -> Moment:
-    if evaluation.now is None:
-        raise ReasoningError("No evaluation instant is given.", code="fhirpath.evaluation")
-    return moment_of(evaluation.now)
-
-
-def _now(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    return [computed(_require_now(evaluation))]
-
-
-def _today(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    return [computed(_require_now(evaluation).to_date())]
-
-
-def _time_of_day(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    return [computed(Moment("time", _require_now(evaluation).parts[3:]))]
-
-
-# FHIR's own
-
-
-def _extension(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    url = operators.single(run(arguments[0], evaluation.this, evaluation))
-    found: Collection = []
-    for item in focus:
-        holder = (
-            item
-            if isinstance(item.value, Mapping)
-            else Item(item.shadow, item.type, path=item.path, resource=item.resource)
-        )
-        for extension in members(holder, "extension"):
-            if url is not None and isinstance(extension.value, Mapping) and extension.value.get("url") == url.value:
-                found.append(extension)
-    return found
-
-
-def _has_value(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    primitive = len(focus) == 1 and focus[0].value is not None and not isinstance(focus[0].value, Mapping)
-    return [computed(primitive, focus)]
-
-
-def _get_value(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    if len(focus) != 1 or focus[0].value is None or isinstance(focus[0].value, Mapping):
-        return []
-    return [computed(system_value(focus[0]), focus)]
-
-
-def _resolve(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    found: Collection = []
-    for item in focus:
-        text = item.value.get("reference") if isinstance(item.value, Mapping) else item.value
-        if isinstance(text, str):
-            found.extend(items_of(_resolved(text, item, evaluation)))
-    return found
-
-
-def _resolved(text: str, item: Item, evaluation: Evaluation) -> Any:
-    if text.startswith("#") and item.resource is not None:
-        if text == "#":
-            return item.resource
-        return next((one for one in item.resource.get("contained") or () if one.get("id") == text[1:]), None)
-    return evaluation.resolve(text) if evaluation.resolve else None
-
-
-def _member_of(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
-    url = operators.single(run(arguments[0], evaluation.this, evaluation))
-    item = operators.single(focus)
-    if item is None or url is None:
-        return []
-    answer = evaluation.member_of(str(url.value), item.value) if evaluation.member_of else None
-    if answer is None:
-        raise ReasoningError("The value set is not at hand.", code="fhirpath.terminology")
-    return [computed(answer, focus)]
-
-
 _FUNCTIONS: Final[Mapping[str, tuple[int, int, Function]]] = {
+    **CONTEXT_FUNCTIONS,
+    **SUBSETS,
     "empty": (0, 0, _empty),
     "exists": (0, 1, _exists),
     "all": (1, 1, _all),
@@ -458,30 +318,11 @@ _FUNCTIONS: Final[Mapping[str, tuple[int, int, Function]]] = {
     "is": (1, 1, _is),
     "as": (1, 1, _as),
     "type": (0, 0, _type),
-    "single": (0, 0, _single),
-    "first": (0, 0, _first),
-    "last": (0, 0, _last),
-    "tail": (0, 0, _tail),
-    "take": (1, 1, _take),
-    "skip": (1, 1, _skip),
-    "intersect": (1, 1, _intersect),
-    "exclude": (1, 1, _exclude),
-    "union": (1, 1, _union),
-    "combine": (1, 1, _combine),
     "iif": (2, 3, _iif),
     "aggregate": (1, 2, _aggregate),
     "sort": (0, 9, _sort),
     "trace": (1, 2, _trace),
     "children": (0, 0, _children),
     "descendants": (0, 0, _descendants),
-    "now": (0, 0, _now),
-    "today": (0, 0, _today),
-    "timeOfDay": (0, 0, _time_of_day),
-    "extension": (1, 1, _extension),
-    "hasValue": (0, 0, _has_value),
-    "getValue": (0, 0, _get_value),
-    "resolve": (0, 0, _resolve),
-    "memberOf": (1, 1, _member_of),
-    "conformsTo": (1, 1, _conforms_to),
 }
 _PLAIN: Final[Mapping[str, tuple[int, int, ValueFunction]]] = {**CONVERSIONS, **TEXTS, **NUMBERS, **BOUNDARIES}

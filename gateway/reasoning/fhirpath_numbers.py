@@ -7,8 +7,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcon
 from typing import Any, Final
 
 from gateway.reasoning.fhirpath_conversions import ValueFunction
+from gateway.reasoning.fhirpath_equality import compare, failed, is_number
 from gateway.reasoning.fhirpath_items import Item, computed, system_value
-from gateway.reasoning.fhirpath_operators import Collection, apply, compare, failed, integer, is_number, single
+from gateway.reasoning.fhirpath_operators import Collection, apply, integer, single
 from gateway.reasoning.fhirpath_values import Amount
 
 _PRECISION: Final = 34

@@ -18,8 +18,10 @@ from gateway.reasoning.fhirpath_values import CALENDAR_UNITS, Amount, Moment, re
 
 MAX_CHARACTERS: Final = 10_000
 """Longest expression that is read."""
-MAX_NESTING: Final = 60
+MAX_NESTING: Final = 80
 """Deepest nesting of parentheses, arguments and operators on the right."""
+MAX_IN_A_ROW: Final = 200
+"""Operators of one level, or steps of one path, in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ _LEVELS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"+", "-", "&"}),
     frozenset({"*", "/", "div", "mod"}),
 )
+_LEVEL_OF: Final = {operator: level for level, operators in enumerate(_LEVELS) for operator in operators}
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
@@ -207,33 +210,35 @@ class _Parser:
         if not self._accept(text):
             raise _syntax(self._tokens[self._at][2])
 
-    def _expression(self, level: int) -> Tree:
+    def _deeper(self) -> None:
         self._depth += 1
-        if self._depth > MAX_NESTING * len(_LEVELS):
+        if self._depth > MAX_NESTING:
             raise ReasoningError("The expression is nested too deeply.", code="fhirpath.limit")
-        tree = self._operators(level) if level < len(_LEVELS) else self._signed()
-        self._depth -= 1
-        return tree
 
-    def _operators(self, level: int) -> Tree:
-        left = self._expression(level + 1)
+    def _expression(self, floor: int) -> Tree:
+        """An operand and the operators after it that bind at least as tightly as `floor`."""
+        self._deeper()
+        left = self._signed()
         count = 0
-        while self._kind in ("operator", "name") and self._text in _LEVELS[level]:
+        while (level := self._level()) >= floor:
             count += 1
-            if count > MAX_NESTING * 4:
+            if count > MAX_IN_A_ROW:
                 raise ReasoningError("The expression has too many operators in a row.", code="fhirpath.limit")
             operator = self._take()
             if operator in ("is", "as"):
                 left = TypeTest(operator, left, self._type_name())
             else:
                 left = Binary(operator, left, self._expression(level + 1))
+        self._depth -= 1
         return left
+
+    def _level(self) -> int:
+        """How tightly the operator at hand binds; -1 when there is none."""
+        return _LEVEL_OF.get(self._text, -1) if self._kind in ("operator", "name") else -1
 
     def _signed(self) -> Tree:
         if self._kind == "operator" and self._text in "+-":
-            self._depth += 1
-            if self._depth > MAX_NESTING * len(_LEVELS):
-                raise ReasoningError("The expression is nested too deeply.", code="fhirpath.limit")
+            self._deeper()
             tree = Unary(self._take(), self._signed())
             self._depth -= 1
             return tree
@@ -244,7 +249,7 @@ class _Parser:
         count = 0
         while True:
             count += 1
-            if count > MAX_NESTING * 4:
+            if count > MAX_IN_A_ROW:
                 raise ReasoningError("The path has too many steps.", code="fhirpath.limit")
             if self._accept("."):
                 tree = Step(tree, self._invocation())

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import html
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gateway.errors import ReasoningError
 from gateway.reasoning.fhirpath_conversions import ValueFunction, to_text
+from gateway.reasoning.fhirpath_equality import failed
 from gateway.reasoning.fhirpath_items import computed, system_value
-from gateway.reasoning.fhirpath_operators import Collection, failed, integer, single
-from gateway.reasoning.patterns import require_short, safe_pattern
+from gateway.reasoning.fhirpath_operators import Collection, integer, single
+from gateway.reasoning.patterns import safe_pattern
 
 _MAX_TEXT: Final = 200_000
 
@@ -61,18 +61,17 @@ def _replace(subject: str, old: str, new: str) -> str:
 
 
 def _matches(subject: str, pattern: str) -> bool:
-    return safe_pattern(pattern, re.DOTALL).search(require_short(subject)) is not None
+    return safe_pattern(pattern, dot_all=True).search(subject)
 
 
 def _matches_full(subject: str, pattern: str) -> bool:
-    return safe_pattern(pattern, re.DOTALL).fullmatch(require_short(subject)) is not None
+    return safe_pattern(pattern, dot_all=True).fullmatch(subject)
 
 
 def _replace_matches(subject: str, pattern: str, substitution: str) -> str:
     if not pattern:
         return subject
-    template = re.sub(r"\$(\d+)", r"\\\1", substitution.replace("\\", "\\\\"))
-    return safe_pattern(pattern, re.DOTALL).sub(template, require_short(subject))
+    return safe_pattern(pattern, dot_all=True).substitute(subject, substitution)
 
 
 def _encode(subject: str, kind: str) -> str | None:
