@@ -86,6 +86,8 @@ class Facts:
     """Digest of the payer's coverage answer."""
     need_action: str = ""
     """What the coverage answer calls for (action of gateway/policy/need.py)."""
+    need_reason: str = ""
+    """Why, in a sentence for staff."""
     assertion_id: str = ""
     """Coverage assertion id; kept for ever."""
     satisfied_number: str = ""
@@ -110,6 +112,8 @@ class Facts:
     """Digest of the sealed document Bundle."""
     submission_id: str = ""
     """Id of the submission row in force."""
+    sent: str = ""
+    """Id of the submission whose sending is recorded in the history."""
     answer: str = ""
     """Digest of the newest payer answer (PAS response Bundle)."""
     authorization_numbers: tuple[str, ...] = ()

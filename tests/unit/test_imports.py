@@ -56,13 +56,15 @@ ALLOWED: dict[str, set[str]] = {
     "gateway.demo": {"gateway.fhir", *BASE},
     "provenance": set(),
     "payer_endpoints": set(),
-    "payer_endpoints.directory": set(),
+    "payer_endpoints.directory": {"payer_endpoints"},
     "payer_endpoints.harness": {"gateway.fhir", "payer_endpoints"},
     "questionnaires": set(),
 }
 """Room → our own packages it may import besides itself."""
-EVERYTHING = {"gateway.app", "gateway.cli.demo", "gateway.demo.script", "gateway.cli.serve"}
+EVERYTHING = {"gateway.app", "gateway.demo.script"}
 """Modules that join the whole house and may not be imported by its rooms."""
+ENTRANCES = EVERYTHING | {"gateway.cli", "gateway.cli.demo", "gateway.cli.serve", "gateway.cli.harness"}
+"""Modules that may import them: the command line's way in."""
 OWN = ("gateway", "provenance", "payer_endpoints", "questionnaires")
 PURE = ("gateway.fhir", "gateway.profiles", "gateway.reasoning", "gateway.cases", "gateway.policy", "gateway.forms")
 EFFECTS = {"httpx", "sqlalchemy", "socket", "requests", "subprocess", "dbos", "psycopg", "urllib.request", "random"}
@@ -100,7 +102,7 @@ MODULES = [pytest.param(name, path, id=name) for name, path in _modules()]
 
 @pytest.mark.parametrize(("name", "path"), MODULES)
 def test_a_module_imports_only_what_its_room_may(name: str, path: Path) -> None:
-    if name in EVERYTHING or name == "gateway":
+    if name in ENTRANCES or name == "gateway":
         return
     room = _room(name)
     assert room in ALLOWED, f"{name} stands in no known room"

@@ -1,0 +1,14 @@
+"""The command line: nouns, then verbs; a human table by default, `--json` stable, progress on stderr.
+
+Exit codes: 0 done, 1 check failed, 2 usage, 3 cannot tell, 10 settings, 20 EHR, 21 payer, 30 integrity.
+"""
+
+from __future__ import annotations
+
+from gateway.cli.commands import build_cli
+from gateway.cli.shared import run
+
+
+def main() -> None:
+    """Entry point of `pa-gateway`."""
+    run(build_cli())

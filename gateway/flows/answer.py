@@ -1,0 +1,229 @@
+"""Taking a payer's answer: recorded as it came, rolled up by policy, handed on to the EHR.
+
+The decision comes from the review actions per item, never from `outcome` (spec/pas.md §5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from gateway.cases.decisions import CaseDecision, Decision
+from gateway.cases.facts import Facts, RequestedDocument, WriteBack
+from gateway.cases.states import CaseState
+from gateway.clients.payer import Exchange
+from gateway.fhir import Json
+from gateway.fhir.bundle import resources
+from gateway.fhir.json import dump_json, parse_json
+from gateway.flows import ledger
+from gateway.flows.ledger import Act, Item
+from gateway.flows.services import Services
+from gateway.flows.subjects import case_task
+from gateway.policy.roll_up import decide_roll_up
+from gateway.profiles import pas_2_2_1 as pas
+from gateway.store.rows import CaseRow, SubmissionRow
+
+
+def take(
+    services: Services, case: CaseRow, facts: Facts, row: SubmissionRow, exchange: Exchange, bundle: Json
+) -> CaseRow:
+    """An answer to a request of ours. It is kept first, whatever happens to the case meanwhile, and then taken."""
+    request = ledger.load_object(services, case, row.request_digest)
+    received = dump_json(bundle) if exchange.request_bytes != request else exchange.response_bytes
+    with services.store.begin() as tx:
+        digest = tx.objects.put(case.tenant_id, case.case_id, received, "application/fhir+json")
+        row = tx.submissions.update(
+            row.tenant_id,
+            row.submission_id,
+            row.version,
+            state="answered",
+            answered_at=exchange.answered_at,
+            http_status=exchange.status,
+            response_digest=digest,
+        )
+    return conclude(services, case, facts, row)
+
+
+def conclude(services: Services, case: CaseRow, facts: Facts, row: SubmissionRow) -> CaseRow:
+    """Record that the request was sent, then take its stored answer; also the way back in after a crash."""
+    received = ledger.load_object(services, case, row.response_digest)
+    request = ledger.load_object(services, case, row.request_digest)
+    facts = facts.succeeded("send")
+    if facts.sent != row.submission_id:
+        facts = replace(facts, sent=row.submission_id)
+        case = _record_sending(services, case, facts, row, request)
+    return _record(services, case, facts, received, parse_json(received), request)
+
+
+def _record_sending(services: Services, case: CaseRow, facts: Facts, row: SubmissionRow, request: bytes) -> CaseRow:
+    sealed = (Item.body(ledger.load_object(services, case, facts.document)),) if facts.document else ()
+    act = Act(
+        verb="submit",
+        about=(Item.body(request),),
+        sources=sealed,
+        payer=services.payer_row(case.payer).name,
+        occurred=row.last_sent_at,
+        note={"attempt": row.attempts, "http_status": row.http_status, "submission_id": row.submission_id},
+    )
+    return ledger.append(services, case, act, facts=facts)
+
+
+def take_notification(services: Services, case: CaseRow, facts: Facts, body: bytes, bundle: Json) -> CaseRow:
+    """A payer's later answer, from the notification that carried it."""
+    with services.store.read() as tx:
+        row = tx.submissions.get(case.tenant_id, facts.submission_id)
+    request = ledger.load_object(services, case, row.request_digest)
+    return _record(services, case, facts, body, bundle, request)
+
+
+def load_answer(services: Services, case: CaseRow, facts: Facts) -> Json:
+    """The newest answer of the payer as FHIR JSON."""
+    found: Json = parse_json(ledger.load_object(services, case, facts.answer))
+    return found
+
+
+def load_answer_or_none(services: Services, case: CaseRow, facts: Facts) -> Json | None:
+    """The newest answer of the payer, or None when it gave none yet."""
+    return load_answer(services, case, facts) if facts.answer else None
+
+
+def _record(services: Services, case: CaseRow, facts: Facts, received: bytes, bundle: Json, request: bytes) -> CaseRow:
+    answer = pas.read_pas_answer(bundle, parse_json(request))
+    decision = decide_roll_up(answer, submitted=_sequences(parse_json(request)))
+    kept = dump_json(bundle)
+    changed = _facts(services, case, facts, answer, decision, kept)
+    act = Act(
+        verb="payer-response",
+        about=(Item.body(received),),
+        sources=(Item.body(request),),
+        payer=services.payer_row(case.payer).name,
+        note={
+            "decision": decision.decision.value,
+            "authorization_number": decision.authorization_number,
+            "review_action": ",".join(item.action_code or "?" for item in decision.items),
+        },
+    )
+    to = decision.state if decision.state.value != case.state else None
+    changes = _changes(decision, answer)
+    task = case_task(replace(case, state=decision.state.value, authorization_number=decision.authorization_number))
+    response = dump_json(for_ehr(answer.claim_response, case, services))
+    changed = replace(
+        changed,
+        write_backs=(
+            *(item for item in facts.write_backs if item.done or item.kind == "coverage-information"),
+            WriteBack(kind="claim-response", digest=_sha(response)),
+            WriteBack(kind="task", digest=_sha(task)),
+        ),
+    )
+    objects = [(kept, "application/fhir+json"), (task, "application/fhir+json"), (response, "application/fhir+json")]
+    return ledger.append(
+        services,
+        case,
+        act,
+        to=to,
+        next_action=decision.next_action,
+        facts=changed,
+        objects=objects,
+        changes=changes,
+    )
+
+
+def _sequences(request: Json) -> frozenset[int]:
+    claim = next(iter(resources(request, "Claim")), {})
+    return frozenset(int(item["sequence"]) for item in claim.get("item") or () if "sequence" in item)
+
+
+def _facts(
+    services: Services, case: CaseRow, facts: Facts, answer: pas.PasAnswer, decision: CaseDecision, kept: bytes
+) -> Facts:
+    known = {item.control_number: item for item in facts.requests}
+    requests = tuple(known.get(item.control_number) or _requested(item) for item in answer.document_requests)
+    return replace(
+        facts,
+        answer=_sha(kept),
+        authorization_numbers=tuple(
+            dict.fromkeys(n.number for n in decision.authorization_numbers if n.number == decision.authorization_number)
+        ),
+        denial_reasons=tuple(_reason_text(reason.code, reason.text) for reason in decision.denial_reasons),
+        requests=requests if decision.state is CaseState.PENDED else facts.requests,
+    )
+
+
+def _reason_text(code: str, text: str) -> str:
+    return f"{code}: {text}" if code and text else code or text
+
+
+def _requested(item: pas.DocumentRequest) -> RequestedDocument:
+    code = next(iter((*item.loinc_codes, *item.report_types)), "")
+    return RequestedDocument(
+        code=code,
+        text=item.text or ("the payer's questionnaire" if item.is_questionnaire else f"document {code}"),
+        control_number=item.control_number,
+        line=next(iter(item.line_numbers), 0),
+    )
+
+
+def _changes(decision: CaseDecision, answer: pas.PasAnswer) -> dict[str, Any]:
+    ends = [item.period.ends_on for item in answer.items if item.period and item.period.ends_on]
+    ends += [a.period.ends_on for item in answer.items for a in item.add_items if a.period and a.period.ends_on]
+    approved = decision.decision in (Decision.APPROVED, Decision.APPROVED_MODIFIED, Decision.PARTIALLY_APPROVED)
+    last: date | None = max(ends) if ends and approved else None
+    return {
+        "decision": decision.decision.value,
+        "authorization_number": decision.authorization_number,
+        "approval_ends_on": last,
+    }
+
+
+def claim_identifiers(bundle: Json) -> Iterator[str]:
+    """`system|value` of everything in a response Bundle that may name our Claim, surest first."""
+    answer = pas.read_pas_answer(bundle)
+    if answer.request_identifier:
+        yield "|".join(answer.request_identifier)
+    for pair in answer.identifiers:
+        yield "|".join(pair)
+
+
+def is_answer_to(bundle: Json, row: SubmissionRow) -> bool:
+    """Whether a response Bundle echoes the identifier of this submission's Claim."""
+    return row.claim_identifier in set(claim_identifiers(bundle))
+
+
+def for_ehr(claim_response: Json, case: CaseRow, services: Services) -> dict[str, Any]:
+    """The payer's ClaimResponse as the EHR can hold it: references to its own resources, others by identifier.
+
+    A reference that only resolves inside the payer's Bundle would dangle in the EHR (it is refused by
+    servers with referential integrity), so it is replaced or left out.
+    """
+    kept = {
+        key: value
+        for key, value in claim_response.items()
+        if key not in ("id", "meta", "text", "request", "requestor", "communicationRequest", "contained")
+    }
+    row = services.payer_row(case.payer)
+    system, value = row.identifiers[0]
+    kept["patient"] = {"reference": case.patient_reference}
+    kept["insurer"] = {"identifier": {"system": system, "value": value}, "display": row.name}
+    kept["request"] = {"identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{case.case_id}"}}
+    kept["insurance"] = [{"sequence": 1, "focal": True, "coverage": {"reference": case.coverage_reference}}]
+    kept.setdefault("identifier", [])
+    return {"resourceType": "ClaimResponse", **{k: v for k, v in _without_urns(kept).items() if v not in ([], {})}}
+
+
+def _without_urns(value: Any) -> Any:
+    """`value` without references that only make sense inside the payer's message."""
+    if isinstance(value, dict):
+        reference = value.get("reference")
+        if isinstance(reference, str) and reference.startswith("urn:"):
+            return {key: item for key, item in value.items() if key != "reference"}
+        return {key: _without_urns(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_urns(item) for item in value]
+    return value
+
+
+def _sha(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

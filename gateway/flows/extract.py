@@ -1,0 +1,182 @@
+"""Reading the chart: one exchange with the EHR, every resource kept byte for byte.
+
+The result is a manifest object that names each resource version by digest; forms and rules are
+evaluated over the snapshot it describes, never over a live server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.cases.facts import Facts
+from gateway.cases.states import CaseState
+from gateway.clients.ehr import Fetched
+from gateway.errors import EhrRejected, NotFound
+from gateway.fhir import Json
+from gateway.fhir.json import dump_json, parse_json
+from gateway.fhir.references import read_reference
+from gateway.flows import ledger
+from gateway.flows.ledger import Act, Item
+from gateway.flows.services import Services
+from gateway.flows.subjects import labels
+from gateway.reasoning.record import RecordSnapshot, reference_of, version_of
+from gateway.store.rows import CaseRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One resource of a snapshot."""
+
+    reference: str
+    """`Type/id` in the EHR."""
+    digest: str
+    """Digest of its exact bytes."""
+    full_url: str
+    """Absolute address in the EHR."""
+    resource: Json
+    """What the bytes mean."""
+    raw: bytes
+    """The exact bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The chart as it was read, with its bytes."""
+
+    kept: tuple[Kept, ...]
+    """Every resource, in the order read."""
+    findings: tuple[str, ...]
+    """What could not be read, in words without patient data."""
+
+    @property
+    def record(self) -> RecordSnapshot:
+        """The snapshot as rules and forms see it."""
+        return RecordSnapshot([item.resource for item in self.kept], [item.full_url for item in self.kept])
+
+    def get(self, reference: str) -> Kept | None:
+        """The resource of a reference (relative, absolute or versioned), or None."""
+        wanted = read_reference(reference).relative
+        return next((item for item in self.kept if item.reference == wanted), None)
+
+    def require(self, reference: str) -> Kept:
+        """The resource of a reference; NotFound when it was not read."""
+        found = self.get(reference)
+        if found is None:
+            raise NotFound("A resource that the request needs is not in the chart; check the order in the EHR.")
+        return found
+
+
+def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
+    """Read the patient's chart and the order as they stand now, and move to `checking`.
+
+    Raises EhrError; NotFound where the order or the patient is gone.
+    """
+    ehr = services.ehr(case.ehr_id)
+    patient_id = case.patient_reference.partition("/")[2]
+    order = ehr.read(*case.order_reference.split("/", 1))
+    chart = ehr.chart(patient_id)
+    fetched = _unique([order, *chart.fetched, *_roles(services, case, order.resource)])
+    manifest = dump_json(
+        {
+            "resources": [_line(item) for item in fetched],
+            "exchanges": [_exchange(record) for record in chart.exchanges],
+            "findings": [finding.line for finding in chart.findings],
+        }
+    )
+    items = tuple(Item.resource(reference_of(item.resource), item.raw) for item in fetched)
+    act = Act(
+        verb="ehr-extract",
+        about=items,
+        sources=(Item.body(manifest, "application/json"),),
+        note={"count": len(items)},
+    )
+    patient = next((item.resource for item in fetched if reference_of(item.resource) == case.patient_reference), None)
+    signed_at = case.signed_at or (None if order.resource.get("status") == "draft" else services.clock.now())
+    return ledger.append(
+        services,
+        case,
+        act,
+        to=CaseState.CHECKING if case.state == CaseState.RECEIVED else None,
+        facts=replace(facts.succeeded("extract"), snapshot=hashlib.sha256(manifest).hexdigest()),
+        changes={**labels(patient), "signed_at": signed_at},
+    )
+
+
+def _roles(services: Services, case: CaseRow, order: Json) -> tuple[Fetched, ...]:
+    """Roles of the requesting practitioner: a request names people in their role, orders often do not."""
+    requester = read_reference(str((order.get("requester") or {}).get("reference", "")))
+    if requester.type != "Practitioner":
+        return ()
+    ehr = services.ehr(case.ehr_id)
+    try:
+        found = ehr.search("PractitionerRole", {"practitioner": requester.id})
+        return (*found.fetched, *ehr.follow(found.resources).fetched)
+    except EhrRejected:
+        return ()  # an EHR that does not offer the search; the request is built without a role
+
+
+def load_snapshot(services: Services, case: CaseRow, facts: Facts) -> Snapshot:
+    """The snapshot of the case, its bytes checked against their digests."""
+    with services.store.read() as tx:
+        manifest = parse_json(tx.objects.get(case.tenant_id, case.case_id, facts.snapshot))
+        bodies = {
+            line["digest"]: tx.objects.get(case.tenant_id, case.case_id, line["digest"])
+            for line in manifest["resources"]
+        }
+    kept = tuple(
+        Kept(
+            reference=line["reference"],
+            digest=line["digest"],
+            full_url=line["full_url"],
+            resource=parse_json(bodies[line["digest"]]),
+            raw=bodies[line["digest"]],
+        )
+        for line in manifest["resources"]
+    )
+    return Snapshot(kept=kept, findings=tuple(manifest["findings"]))
+
+
+def _unique(fetched: Sequence[Fetched]) -> list[Fetched]:
+    return list({reference_of(item.resource): item for item in reversed(fetched)}.values())[::-1]
+
+
+def _line(item: Fetched) -> dict[str, Any]:
+    return {
+        "reference": reference_of(item.resource),
+        "version": item.version or version_of(item.resource),
+        "full_url": item.full_url,
+        "digest": hashlib.sha256(item.raw).hexdigest(),
+    }
+
+
+def _exchange(record: Any) -> dict[str, Any]:
+    return {
+        "method": record.method,
+        "path": record.url_path_template,
+        "status": record.status,
+        "etag": record.etag or "",
+        "response_digest": record.response_digest,
+        "at": record.at.isoformat(),
+    }
+
+
+def references_in(resource: Json) -> Iterator[str]:
+    """Every `reference` text inside a resource, in document order."""
+    stack: list[Any] = [resource]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("reference"), str):
+                yield value["reference"]
+            stack.extend(reversed(value.values()))
+        elif isinstance(value, list):
+            stack.extend(reversed(value))
+
+
+def as_text(value: Any) -> str:
+    """Compact JSON text of plain words and numbers, for small objects that people may read."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)

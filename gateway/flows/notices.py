@@ -1,0 +1,131 @@
+"""Notifications from payers: authenticated by token and header, kept whole, matched, processed later.
+
+A notification changes a case only when it answers an open submission of ours at that payer; anything
+else is kept and quarantined (security T11). The HTTP answer never waits for processing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+
+from gateway.cases.facts import Facts, read_facts
+from gateway.errors import AccessError, Conflict, NotFound
+from gateway.fhir import Json
+from gateway.fhir.json import parse_object
+from gateway.flows import answer, ledger, subscribe
+from gateway.flows.services import Services
+from gateway.logs import get_logger
+from gateway.profiles import pas_2_2_1 as pas
+from gateway.store.rows import CaseRow, NotificationRow, SubmissionRow, SubscriptionRow
+
+EXPECTED = frozenset({"submitting", "pended", "approved", "approved_modified", "partially_approved", "denied"})
+"""Case states in which a payer may still say something about a request."""
+
+
+def receive(services: Services, token: str, authorization: str, body: bytes) -> str:
+    """Take one notification and say what it was: handshake, heartbeat, or how many events were kept.
+
+    Raises NotFound for an unknown token, AccessError (401) for a wrong header, InputError for a body
+    that is not a notification.
+    """
+    subscription = _authenticate(services, token, authorization)
+    message = pas.read_notification(parse_object(body))
+    subscribe.confirm(services, subscription)
+    for position, event in enumerate(message.events):
+        _keep(services, subscription, body, event.number if event.number is not None else -1 - position, event)
+    return message.type if not message.events else f"{message.type} {len(message.events)}"
+
+
+def _authenticate(services: Services, token: str, authorization: str) -> SubscriptionRow:
+    with services.store.read() as tx:
+        row = tx.subscriptions.by_token(subscribe.digest(token))
+    if row is None:
+        raise NotFound("There is no such subscription.")
+    if row.header_sha256 and not hmac.compare_digest(row.header_sha256, subscribe.digest(authorization)):
+        raise AccessError("The notification does not carry the header of its subscription.", code="login", status=401)
+    return row
+
+
+def _keep(
+    services: Services, subscription: SubscriptionRow, body: bytes, number: int, event: pas.NotificationEvent
+) -> None:
+    submission = _match(services, subscription, event.response_bundle)
+    now = services.clock.now()
+    row = NotificationRow(
+        tenant_id=subscription.tenant_id,
+        notification_id=services.new_id(),
+        token_sha256=subscription.token_sha256,
+        event_number=number,
+        digest=hashlib.sha256(body).hexdigest(),
+        body=body,
+        received_at=now,
+        case_id=submission.case_id if submission else None,
+        quarantined="" if submission else "it answers no request of ours at this payer",
+        processed_at=None if submission else now,
+    )
+    for _ in range(5):
+        try:
+            with services.store.begin() as tx:
+                is_new = tx.notifications.insert(row)
+                if is_new and submission is not None:
+                    case = tx.cases.get(row.tenant_id, submission.case_id)
+                    changed = tx.cases.update(case.tenant_id, case.case_id, case.version, due_at=now)
+                    ledger.enqueue(services, tx, changed, None)
+            subscribe.advance_number(services, subscription, event.number)
+            return
+        except Conflict:
+            continue  # the case moved at this moment
+    raise Conflict("The case is busy; send the notification again.", code="conflict.notification")
+
+
+def _match(services: Services, subscription: SubscriptionRow, bundle: Json | None) -> SubmissionRow | None:
+    """The open submission that a response Bundle answers: by Claim identifier, at this payer, in an open state."""
+    if bundle is None:
+        return None
+    with services.store.read() as tx:
+        for identifier in answer.claim_identifiers(bundle):
+            for row in tx.submissions.by_claim_identifier(subscription.tenant_id, identifier):
+                case = tx.cases.get(row.tenant_id, row.case_id)
+                if case.payer == subscription.payer and case.state in EXPECTED:
+                    return row
+    return None
+
+
+def pending(services: Services, case: CaseRow) -> tuple[NotificationRow, ...]:
+    """Notifications of the case that nobody processed, oldest first."""
+    with services.store.read() as tx:
+        found = tx.notifications.for_case(case.tenant_id, case.case_id)
+    return tuple(row for row in found if row.processed_at is None)
+
+
+def process(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
+    """Take the oldest waiting notification of the case as the payer's newest answer, once."""
+    row = pending(services, case)[0]
+    message = pas.read_notification(parse_object(row.body))
+    for event in _events_of(message, row.event_number):
+        if event.response_bundle is None or _is_old(event.response_bundle, facts, services, case):
+            continue
+        case = answer.take_notification(services, case, facts, row.body, event.response_bundle)
+        facts = read_facts(case.facts)
+    with services.store.begin() as tx:
+        tx.notifications.finish(row.tenant_id, row.notification_id, services.clock.now(), case_id=case.case_id)
+    return case
+
+
+def _events_of(message: pas.NotificationMessage, number: int) -> Iterator[pas.NotificationEvent]:
+    for position, event in enumerate(message.events):
+        if (event.number if event.number is not None else -1 - position) == number:
+            yield event
+
+
+def _is_old(bundle: Json, facts: Facts, services: Services, case: CaseRow) -> bool:
+    """Whether this very answer was taken already, as after a crash between taking and marking it."""
+    if not facts.answer:
+        return False
+    known = answer.load_answer(services, case, facts)
+    is_same = known == bundle
+    if is_same:
+        get_logger().info("notification-repeated", case_id=case.case_id, payer=case.payer)
+    return is_same

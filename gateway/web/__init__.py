@@ -1,0 +1,1 @@
+"""Staff pages: server-rendered, keyboard usable, under a strict content security policy."""
