@@ -55,7 +55,7 @@ class Chart:
     from_on: date
     """First day on which treatment evidence counts."""
     onset_from: date | None = None
-    """Earliest possible onset; evidence dated before it is not about this episode. None = unknown."""
+    """First day of the episode; evidence dated before it is not about this episode. None = unknown."""
 
     def day(self, value: Any) -> date | None:
         """Local day of a FHIR date or dateTime that names one."""

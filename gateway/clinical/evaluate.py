@@ -97,10 +97,10 @@ def _elements(chart: Chart, indication: Indication) -> tuple[tuple[ElementResult
 
 
 def _within(chart: Chart, episode: Episode) -> Chart:
-    """The chart narrowed to the episode: nothing before its earliest onset or up to the end of an earlier one."""
-    if episode.not_before is not None:
-        chart = chart.since(episode.not_before + timedelta(days=1))
-    return chart.about_episode(episode.onset.earliest if episode.onset else None)
+    """The chart narrowed to the episode: nothing dated before its earliest onset or up to the end of an earlier one."""
+    starts = [episode.onset.earliest] if episode.onset else []
+    starts += [episode.not_before + timedelta(days=1)] if episode.not_before else []
+    return chart.about_episode(max(starts, default=None))
 
 
 def _anchor(chart: Chart) -> Anchor:
