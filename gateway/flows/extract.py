@@ -82,12 +82,12 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     fetched = _unique([order, *chart.fetched, *_roles(services, case, order.resource)])
     manifest = dump_json(
         {
-            "resources": [_line(item) for item in fetched],
+            "resources": [_line(services, case, item) for item in fetched],
             "exchanges": [_exchange(record) for record in chart.exchanges],
             "findings": [finding.line for finding in chart.findings],
         }
     )
-    items = tuple(Item.resource(reference_of(item.resource), item.raw) for item in fetched)
+    items = tuple(Item.resource(_versioned(services, case, item), item.raw) for item in fetched)
     act = Act(
         verb="ehr-extract",
         about=items,
@@ -144,13 +144,20 @@ def _unique(fetched: Sequence[Fetched]) -> list[Fetched]:
     return list({reference_of(item.resource): item for item in reversed(fetched)}.values())[::-1]
 
 
-def _line(item: Fetched) -> dict[str, Any]:
+def _line(services: Services, case: CaseRow, item: Fetched) -> dict[str, Any]:
     return {
         "reference": reference_of(item.resource),
         "version": item.version or version_of(item.resource),
-        "full_url": item.full_url,
+        "full_url": services.address(case.ehr_id, reference_of(item.resource)),
         "digest": hashlib.sha256(item.raw).hexdigest(),
     }
+
+
+def _versioned(services: Services, case: CaseRow, item: Fetched) -> str:
+    """Absolute address with the version that was read, where the server names one."""
+    address = services.address(case.ehr_id, reference_of(item.resource))
+    version = item.version or version_of(item.resource)
+    return f"{address}/_history/{version}" if version else address
 
 
 def _exchange(record: Any) -> dict[str, Any]:
