@@ -37,6 +37,10 @@ _SETTINGS = {  # the server itself is never killed in a test, so its disk may be
 }
 
 
+ROLE = "gateway"
+"""Role that the gateway connects as, so that row-level security binds it."""
+
+
 class Unavailable(Exception):
     """PostgreSQL cannot be started here; the message says why."""
 
@@ -46,21 +50,27 @@ class Cluster:
     """A running server on a loopback port; `new_database` gives an empty database's url."""
 
     port: int
-    user: str
+    admin: str
+    """Superuser, for making databases only."""
     folder: Path
     programs: Path
 
     def url(self, database: str) -> str:
-        """SQLAlchemy url of a database in this cluster."""
-        return f"postgresql+psycopg://{self.user}@127.0.0.1:{self.port}/{database}"
+        """SQLAlchemy url of a database in this cluster, as the role that owns it and is no superuser."""
+        return f"postgresql+psycopg://{ROLE}@127.0.0.1:{self.port}/{database}"
+
+    def as_admin(self, *statements: sql.Composable) -> None:
+        """Runs statements as the superuser, outside any transaction."""
+        where = f"host=127.0.0.1 port={self.port} user={self.admin} dbname=postgres"
+        with psycopg.connect(where, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
 
     def new_database(self, template: str = "template0") -> str:
         """Makes a database, empty or a copy of `template`, and returns its url."""
         name = f"t_{uuid.uuid4().hex[:12]}"
-        where = f"host=127.0.0.1 port={self.port} user={self.user} dbname=postgres"
-        with psycopg.connect(where, autocommit=True) as connection:
-            names = (sql.Identifier(name), sql.Identifier(template))
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+        names = (sql.Identifier(name), sql.Identifier(template), sql.Identifier(ROLE))
+        self.as_admin(sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(*names))
         return self.url(name)
 
 
@@ -125,7 +135,9 @@ def start_cluster() -> Iterator[Cluster]:
         _run([str(programs / "initdb"), "-D", str(kept), "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync"])
         _run([*control, "-l", str(folder / "log"), "-o", _settings(port, folder), "start"])
         try:
-            yield Cluster(port=port, user=user, folder=folder, programs=programs)
+            cluster = Cluster(port=port, admin=user, folder=folder, programs=programs)
+            cluster.as_admin(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(ROLE)))
+            yield cluster
         finally:
             _run([*control, "-m", "immediate", "stop"])
     finally:

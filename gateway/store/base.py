@@ -1,10 +1,15 @@
-"""What the repositories share: dialect's INSERT with conflict clause, rows to records, compare-and-set."""
+"""What the repositories share: the tenant's scope, INSERT with conflict clause, compare-and-set, rows to records.
+
+Every statement goes through here and names its tenant. On PostgreSQL that sets the tenant which row-level
+security lets the transaction see, so a query that forgets its condition finds nothing instead of everybody's.
+Source: spec/security.md T14.
+"""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,12 +20,33 @@ from gateway.errors import Conflict
 
 Record = TypeVar("Record")
 
+ALL_TENANTS: Final = "*"
+"""Scope of the sweep and of look-ups whose key is itself the credential. No tenant may be called so."""
+
+_SET_TENANT = sa.text("SELECT set_config('gateway.tenant', :tenant, true)")
+
+
+class Scope:
+    """Which tenant the open transaction works for."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.is_sqlite = connection.dialect.name == "sqlite"
+        self._tenant = ""
+
+    def enter(self, tenant_id: str) -> None:
+        """Lets the following statements see this tenant's rows; lasts until the transaction ends."""
+        if self.is_sqlite or tenant_id == self._tenant:
+            return
+        self.connection.execute(_SET_TENANT, {"tenant": tenant_id})
+        self._tenant = tenant_id
+
 
 class Repository:
     """One table's named queries on one open transaction."""
 
-    def __init__(self, connection: Connection, clock: Clock) -> None:
-        self._connection = connection
+    def __init__(self, scope: Scope, clock: Clock) -> None:
+        self._scope = scope
         self._clock = clock
 
     def _now(self) -> datetime:
@@ -28,26 +54,43 @@ class Repository:
 
     def _insert(self, table: sa.Table) -> Any:
         """INSERT of this database's dialect, which has `on_conflict_do_nothing` and `…_do_update`."""
-        if self._connection.dialect.name == "sqlite":
-            return sqlite.insert(table)
-        return postgresql.insert(table)
+        return sqlite.insert(table) if self._scope.is_sqlite else postgresql.insert(table)
 
     def _insert_new(self, table: sa.Table, values: dict[str, Any]) -> bool:
         """Inserts unless a unique key is taken; says whether it did. Keeps the transaction usable."""
         statement = self._insert(table).values(**values).on_conflict_do_nothing()
-        counted = self._connection.execute(statement, execution_options={"preserve_rowcount": True})
-        return bool(counted.rowcount == 1)
+        return self._change(values["tenant_id"], statement) == 1
 
-    def _one(self, statement: sa.Select[Any]) -> RowMapping | None:
-        return self._connection.execute(statement).mappings().first()
+    def _insert_all(self, tenant_id: str, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        self._scope.enter(tenant_id)
+        self._scope.connection.execute(sa.insert(table), rows)
 
-    def _all(self, statement: sa.Select[Any]) -> list[RowMapping]:
-        return list(self._connection.execute(statement).mappings())
+    def _change(self, tenant_id: str, statement: Any) -> int:
+        """Runs INSERT, UPDATE or DELETE; returns the number of rows."""
+        self._scope.enter(tenant_id)
+        done = self._scope.connection.execute(statement, execution_options={"preserve_rowcount": True})
+        return int(done.rowcount)
 
-    def _compare_and_set(self, table: sa.Table, where: sa.ColumnElement[bool], changes: dict[str, Any]) -> RowMapping:
+    def _value(self, tenant_id: str, statement: sa.Select[Any]) -> Any:
+        """The first column of the first row, or None."""
+        self._scope.enter(tenant_id)
+        return self._scope.connection.execute(statement).scalar()
+
+    def _one(self, tenant_id: str, statement: sa.Select[Any]) -> RowMapping | None:
+        self._scope.enter(tenant_id)
+        return self._scope.connection.execute(statement).mappings().first()
+
+    def _all(self, tenant_id: str, statement: sa.Select[Any]) -> list[RowMapping]:
+        self._scope.enter(tenant_id)
+        return list(self._scope.connection.execute(statement).mappings())
+
+    def _compare_and_set(
+        self, tenant_id: str, table: sa.Table, where: sa.ColumnElement[bool], changes: dict[str, Any]
+    ) -> RowMapping:
         """Updates the one row that matches `where` and returns it; raises Conflict where none does."""
+        self._scope.enter(tenant_id)
         statement = sa.update(table).where(where).values(**changes).returning(table)
-        row = self._connection.execute(statement).mappings().first()
+        row = self._scope.connection.execute(statement).mappings().first()
         if row is None:
             raise Conflict("It was changed meanwhile. Read it again and repeat what you did.", code="conflict.version")
         return row

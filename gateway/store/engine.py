@@ -115,3 +115,12 @@ def _open_postgresql(url: URL) -> Engine:
         hide_parameters=True,
         connect_args={"application_name": "pa-gateway", "connect_timeout": 10},
     )
+
+
+def separates_tenants(engine: Engine) -> bool:
+    """Whether row-level security binds the role we connect as: never on SQLite, nor for a superuser."""
+    if engine.dialect.name == "sqlite":
+        return False
+    bound = sa.text("SELECT NOT (rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname = current_user")
+    with engine.connect() as connection:
+        return bool(connection.execute(bound).scalar())

@@ -26,18 +26,19 @@ class Events(Repository):
 
     def next_seq(self, tenant_id: str, case_id: str) -> int:
         """The number the next event must carry: 0 for the first."""
-        highest = self._connection.execute(sa.select(sa.func.max(events.c.seq)).where(_of(tenant_id, case_id))).scalar()
+        highest = self._value(tenant_id, sa.select(sa.func.max(events.c.seq)).where(_of(tenant_id, case_id)))
         return 0 if highest is None else int(highest) + 1
 
     def list(self, tenant_id: str, case_id: str, after_seq: int = -1) -> tuple[EventRow, ...]:
         """Events behind `after_seq`, oldest first; all of them by default."""
         where = sa.and_(_of(tenant_id, case_id), events.c.seq > after_seq)
-        return tuple(_record(row) for row in self._all(sa.select(events).where(where).order_by(events.c.seq)))
+        ordered = sa.select(events).where(where).order_by(events.c.seq)
+        return tuple(_record(row) for row in self._all(tenant_id, ordered))
 
     def last(self, tenant_id: str, case_id: str) -> EventRow | None:
         """The newest event; None for a case without one."""
         newest = sa.select(events).where(_of(tenant_id, case_id)).order_by(events.c.seq.desc()).limit(1)
-        row = self._one(newest)
+        row = self._one(tenant_id, newest)
         return _record(row) if row else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.errors import Conflict, NotFound
-from gateway.store.base import Repository, record_of, values_of
+from gateway.store.base import ALL_TENANTS, Repository, record_of, values_of
 from gateway.store.rows import NotificationRow, SubscriptionRow
 from gateway.store.tables import notifications, subscriptions
 
@@ -24,7 +24,7 @@ class Subscriptions(Repository):
 
     def get(self, tenant_id: str, subscription_id: str) -> SubscriptionRow:
         """The subscription; raises NotFound."""
-        row = self._one(sa.select(subscriptions).where(_is(tenant_id, subscription_id)))
+        row = self._one(tenant_id, sa.select(subscriptions).where(_is(tenant_id, subscription_id)))
         if row is None:
             raise NotFound("There is no such subscription.")
         return record_of(SubscriptionRow, row)
@@ -34,19 +34,19 @@ class Subscriptions(Repository):
 
         The one look-up without a tenant: the token is the credential and names the tenant.
         """
-        row = self._one(sa.select(subscriptions).where(subscriptions.c.token_sha256 == token_sha256))
+        row = self._one(ALL_TENANTS, sa.select(subscriptions).where(subscriptions.c.token_sha256 == token_sha256))
         return record_of(SubscriptionRow, row) if row else None
 
     def for_payer(self, tenant_id: str, payer: str) -> tuple[SubscriptionRow, ...]:
         """Subscriptions at the payer, newest first."""
         where = (subscriptions.c.tenant_id == tenant_id, subscriptions.c.payer == payer)
         ordered = sa.select(subscriptions).where(*where).order_by(subscriptions.c.created_at.desc())
-        return tuple(record_of(SubscriptionRow, row) for row in self._all(ordered))
+        return tuple(record_of(SubscriptionRow, row) for row in self._all(tenant_id, ordered))
 
     def update(self, tenant_id: str, subscription_id: str, expected_version: int, **changes: Any) -> SubscriptionRow:
         """Changes the fields named; raises Conflict where the row no longer has `expected_version`."""
         where = sa.and_(_is(tenant_id, subscription_id), subscriptions.c.version == expected_version)
-        row = self._compare_and_set(subscriptions, where, changes | {"version": expected_version + 1})
+        row = self._compare_and_set(tenant_id, subscriptions, where, changes | {"version": expected_version + 1})
         return record_of(SubscriptionRow, row)
 
 
@@ -62,26 +62,26 @@ class Notifications(Repository):
         found = sa.select(notifications).where(
             notifications.c.tenant_id == tenant_id, notifications.c.notification_id == notification_id
         )
-        row = self._one(found)
+        row = self._one(tenant_id, found)
         if row is None:
             raise NotFound("There is no such notification.")
         return record_of(NotificationRow, row)
 
     def for_case(self, tenant_id: str, case_id: str) -> tuple[NotificationRow, ...]:
         """Notifications matched to the case, oldest first."""
-        return self._ordered(notifications.c.tenant_id == tenant_id, notifications.c.case_id == case_id)
+        return self._ordered(tenant_id, notifications.c.case_id == case_id)
 
     def quarantined(self, tenant_id: str, limit: int = 100) -> tuple[NotificationRow, ...]:
         """Notifications that changed nothing, newest first, at most `limit`."""
         where = (notifications.c.tenant_id == tenant_id, notifications.c.quarantined != "")
         newest = sa.select(notifications).where(*where).order_by(notifications.c.received_at.desc()).limit(limit)
-        return tuple(record_of(NotificationRow, row) for row in self._all(newest))
+        return tuple(record_of(NotificationRow, row) for row in self._all(tenant_id, newest))
 
     def unprocessed(self, limit: int = 100) -> tuple[NotificationRow, ...]:
         """Notifications of all tenants that nobody finished, oldest first. For the sweep alone."""
         waiting = sa.select(notifications).where(notifications.c.processed_at.is_(None))
         ordered = waiting.order_by(notifications.c.received_at, notifications.c.notification_id).limit(limit)
-        return tuple(record_of(NotificationRow, row) for row in self._all(ordered))
+        return tuple(record_of(NotificationRow, row) for row in self._all(ALL_TENANTS, ordered))
 
     def finish(
         self, tenant_id: str, notification_id: str, at: datetime, *, case_id: str | None = None, quarantined: str = ""
@@ -93,12 +93,12 @@ class Notifications(Repository):
             notifications.c.processed_at.is_(None),
         )
         values = {"processed_at": at, "case_id": case_id, "quarantined": quarantined}
-        return bool(self._connection.execute(sa.update(notifications).where(*where).values(**values)).rowcount == 1)
+        return self._change(tenant_id, sa.update(notifications).where(*where).values(**values)) == 1
 
-    def _ordered(self, *where: sa.ColumnElement[bool]) -> tuple[NotificationRow, ...]:
-        statement = sa.select(notifications).where(*where)
+    def _ordered(self, tenant_id: str, *where: sa.ColumnElement[bool]) -> tuple[NotificationRow, ...]:
+        statement = sa.select(notifications).where(notifications.c.tenant_id == tenant_id, *where)
         ordered = statement.order_by(notifications.c.received_at, notifications.c.notification_id)
-        return tuple(record_of(NotificationRow, row) for row in self._all(ordered))
+        return tuple(record_of(NotificationRow, row) for row in self._all(tenant_id, ordered))
 
 
 def _is(tenant_id: str, subscription_id: str) -> sa.ColumnElement[bool]:

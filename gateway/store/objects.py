@@ -35,7 +35,7 @@ class Objects(Repository):
     def get(self, tenant_id: str, case_id: str, digest: str) -> bytes:
         """The exact bytes; raises NotFound, or IntegrityError where they no longer have this digest."""
         statement = sa.select(objects.c.body).where(_is(tenant_id, case_id, digest))
-        body: bytes | None = self._connection.execute(statement).scalar()
+        body: bytes | None = self._value(tenant_id, statement)
         if body is None:
             raise NotFound("There is no such object.")
         if hashlib.sha256(body).hexdigest() != digest:
@@ -44,7 +44,7 @@ class Objects(Repository):
 
     def describe(self, tenant_id: str, case_id: str, digest: str) -> ObjectRow:
         """Type and size of the bytes; raises NotFound."""
-        row = self._one(_known.where(_is(tenant_id, case_id, digest)))
+        row = self._one(tenant_id, _known.where(_is(tenant_id, case_id, digest)))
         if row is None:
             raise NotFound("There is no such object.")
         return record_of(ObjectRow, row)
@@ -53,7 +53,7 @@ class Objects(Repository):
         """What the case stores, oldest first, without the bytes."""
         of_case = (objects.c.tenant_id == tenant_id, objects.c.case_id == case_id)
         ordered = _known.where(*of_case).order_by(objects.c.created_at, objects.c.digest)
-        return tuple(record_of(ObjectRow, row) for row in self._all(ordered))
+        return tuple(record_of(ObjectRow, row) for row in self._all(tenant_id, ordered))
 
 
 def _is(tenant_id: str, case_id: str, digest: str) -> sa.ColumnElement[bool]:

@@ -10,8 +10,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gateway.clock import Clock, SystemClock
 from gateway.errors import Busy, Conflict, SettingsError
+from gateway.logs import get_logger
+from gateway.store.base import Scope
 from gateway.store.cases import Cases
-from gateway.store.engine import READ_ONLY, open_engine
+from gateway.store.engine import READ_ONLY, open_engine, separates_tenants
 from gateway.store.events import Events
 from gateway.store.guards import Breakers, Idempotency, Sessions
 from gateway.store.inbox import Notifications, Subscriptions
@@ -29,15 +31,16 @@ class Tx:
     def __init__(self, connection: Connection, clock: Clock) -> None:
         self.connection = connection
         """Hand it to `jobs.enqueue`, so that the job commits or vanishes with the rows."""
-        self.cases = Cases(connection, clock)
-        self.events = Events(connection, clock)
-        self.objects = Objects(connection, clock)
-        self.submissions = Submissions(connection, clock)
-        self.notifications = Notifications(connection, clock)
-        self.subscriptions = Subscriptions(connection, clock)
-        self.breakers = Breakers(connection, clock)
-        self.idempotency = Idempotency(connection, clock)
-        self.sessions = Sessions(connection, clock)
+        scope = Scope(connection)
+        self.cases = Cases(scope, clock)
+        self.events = Events(scope, clock)
+        self.objects = Objects(scope, clock)
+        self.submissions = Submissions(scope, clock)
+        self.notifications = Notifications(scope, clock)
+        self.subscriptions = Subscriptions(scope, clock)
+        self.breakers = Breakers(scope, clock)
+        self.idempotency = Idempotency(scope, clock)
+        self.sessions = Sessions(scope, clock)
 
 
 class Store:
@@ -46,6 +49,10 @@ class Store:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self.engine = engine
         self._clock = clock
+        self.separates_tenants = separates_tenants(engine)
+        """Whether the database itself keeps tenants apart. False on SQLite, which serves one tenant per file."""
+        if engine.dialect.name != "sqlite" and not self.separates_tenants:
+            get_logger().warning("store.row-security-bypassed", why="the database role is a superuser or bypasses RLS")
 
     @classmethod
     def open(cls, url: str, *, create: bool = True, clock: Clock | None = None) -> Store:

@@ -16,6 +16,19 @@ depends_on = None
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
 
+TENANT_TABLES = (
+    "cases",
+    "case_words",
+    "events",
+    "objects",
+    "submissions",
+    "subscriptions",
+    "payer_notifications",
+    "breakers",
+    "idempotency",
+    "sessions",
+)
+
 
 def upgrade() -> None:
     """Makes the tables and their guards."""
@@ -28,6 +41,8 @@ def upgrade() -> None:
     _refuse("objects", "UPDATE")
     if op.get_bind().dialect.name == "postgresql":
         _refuse_truncate("events")
+        for table in TENANT_TABLES:
+            _separate_tenants(table)
 
 
 def _cases() -> None:
@@ -263,7 +278,7 @@ def _refuse(table: str, verb: str) -> None:
         op.execute(f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{message}'); END")
         return
     _make_refusal()
-    op.execute(f"CREATE TRIGGER {name} BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION gateway_refuse()")
+    op.execute(f"CREATE TRIGGER {name} BEFORE {verb} ON {table} FOR EACH STATEMENT EXECUTE FUNCTION gateway_refuse()")
 
 
 def _refuse_truncate(table: str) -> None:
@@ -278,3 +293,11 @@ def _make_refusal() -> None:
         "CREATE OR REPLACE FUNCTION gateway_refuse() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION '% refuses %', TG_TABLE_NAME, TG_OP; END $$"
     )
+
+
+def _separate_tenants(table: str) -> None:
+    """Row-level security, for the owner too: a transaction sees the tenant it named, and none without."""
+    named = "current_setting('gateway.tenant', true)"
+    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    op.execute(f"CREATE POLICY {table}_of_tenant ON {table} USING (tenant_id = {named} OR {named} = '*')")
