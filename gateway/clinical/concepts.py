@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -138,6 +138,11 @@ def rxnorm_codes(concept: Any) -> frozenset[str]:
 
 def matches(code: str, patterns: Iterable[str]) -> bool:
     """Whether an ICD-10-CM code fits one of the patterns: exact, `X-` with everything below, `A..B` by category."""
+    return _matches(code, tuple(patterns))
+
+
+@lru_cache(maxsize=4096)
+def _matches(code: str, patterns: tuple[str, ...]) -> bool:
     plain = normalise_icd10(code).replace(".", "")
     return any(_fits(plain, pattern) for pattern in patterns)
 

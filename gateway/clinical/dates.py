@@ -10,6 +10,7 @@ from __future__ import annotations
 import calendar
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from gateway.errors import InputError
@@ -38,8 +39,13 @@ class Span:
 
 def read_span(value: Any, zone: str) -> Span | None:
     """The local day or days of a FHIR date or dateTime; None for anything else."""
+    return _read_span(text(value), zone)
+
+
+@lru_cache(maxsize=8192)
+def _read_span(value: str, zone: str) -> Span | None:
     try:
-        moment = read_moment(text(value), zone)
+        moment = read_moment(value, zone)
     except InputError:
         return None
     first = moment.starts_at.astimezone(require_zone(zone)).date()

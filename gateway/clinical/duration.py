@@ -15,12 +15,29 @@ from gateway.clinical.conditions import Episode
 from gateway.clinical.dates import Span, at_least, hull
 from gateway.clinical.elements import ElementResult
 from gateway.clinical.exam import read_signs, worsened
-from gateway.clinical.pharm import Pharm
-from gateway.clinical.therapy import Finding, encounter_about, is_therapy_visit
+from gateway.clinical.pharm import Pharm, read_pharm
+from gateway.clinical.therapy import Finding, encounter_about, is_therapy_visit, read_advice, read_sessions
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one
 from gateway.fhir.references import reference_text
 from gateway.reasoning.record import reference_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Care:
+    """Everything in the chart that is treatment."""
+
+    pharm: Pharm
+    """Drugs."""
+    sessions: tuple[Finding, ...]
+    """Therapy sessions."""
+    advice: tuple[Finding, ...]
+    """Activity advice."""
+
+
+def read_care(chart: Chart) -> Care:
+    """Treatment that counts, or might count, in the chart's window and episode."""
+    return Care(pharm=read_pharm(chart), sessions=read_sessions(chart), advice=read_advice(chart))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +56,14 @@ class Anchor:
     """A worse sign moved it."""
 
 
-def treatment_anchor(chart: Chart, pharm: Pharm, sessions: Iterable[Finding], advice: Iterable[Finding]) -> Anchor:
+def treatment_anchor(chart: Chart, care: Care) -> Anchor:
     """Earliest of medication, attended session and advice that count; moved by a worse sign where the row says so."""
-    certain: list[tuple[date, str]] = [(min(days), course.reference) for course, days in pharm.counted]
-    certain += [(item.day, item.reference) for item in sessions if item.is_certain]
-    certain += [(item.day, item.reference) for item in advice if item.subject in (About.REGION, About.NOTHING)]
-    unclear: list[tuple[date, str]] = [(min(days), course.reference) for course, days in pharm.possible]
-    unclear += [(item.day, item.reference) for item in sessions if not item.is_certain]
-    unclear += [(item.day, item.reference) for item in advice if item.subject is About.UNCLEAR]
+    certain: list[tuple[date, str]] = [(min(days), course.reference) for course, days in care.pharm.counted]
+    certain += [(item.day, item.reference) for item in care.sessions if item.is_certain]
+    certain += [(item.day, item.reference) for item in care.advice if item.subject in (About.REGION, About.NOTHING)]
+    unclear: list[tuple[date, str]] = [(min(days), course.reference) for course, days in care.pharm.possible]
+    unclear += [(item.day, item.reference) for item in care.sessions if not item.is_certain]
+    unclear += [(item.day, item.reference) for item in care.advice if item.subject is About.UNCLEAR]
     first = min(certain, default=None)
     maybe = min([*certain, *unclear], default=None)
     anchor = Anchor(
@@ -69,11 +86,11 @@ def _restarted(chart: Chart, anchor: Anchor) -> Anchor:
     return replace(anchor, certain=last.day, possible=last.day, evidence=(last.reference,), is_restarted=True)
 
 
-def episode_cut(chart: Chart, pharm: Pharm, sessions: Iterable[Finding], advice: Iterable[Finding]) -> date | None:
+def episode_cut(chart: Chart, care: Care) -> date | None:
     """Day up to which evidence belongs to an earlier episode: before the last gap that is too long; None = no gap."""
-    days = set(pharm.days)
-    days |= {item.day for item in sessions if item.is_certain}
-    days |= {item.day for item in advice if item.subject in (About.REGION, About.NOTHING)}
+    days = set(care.pharm.days)
+    days |= {item.day for item in care.sessions if item.is_certain}
+    days |= {item.day for item in care.advice if item.subject in (About.REGION, About.NOTHING)}
     ordered = [*sorted(days), chart.order_on]
     limit = chart.rule.episode_gap_days
     gaps = [day for day, after in pairwise(ordered) if (after - day).days > limit]

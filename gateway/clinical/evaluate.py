@@ -13,21 +13,14 @@ from gateway.clinical.chart import Chart, open_chart, order_day
 from gateway.clinical.concepts import Concepts, Region, read_order_code, service_codes
 from gateway.clinical.conditions import Episode, Indication, read_episode, read_indication
 from gateway.clinical.dates import add_units
-from gateway.clinical.duration import Anchor, episode_cut, judge_duration, judge_reevaluation, treatment_anchor
+from gateway.clinical.duration import episode_cut, judge_duration, judge_reevaluation, read_care, treatment_anchor
 from gateway.clinical.elements import ElementResult, Evaluation, RedFlagState, Status, Verdict
 from gateway.clinical.outcome import judge_outcome
-from gateway.clinical.pharm import judge_pharm, read_pharm
+from gateway.clinical.pharm import judge_pharm
 from gateway.clinical.red_flags import RedFlags, read_red_flags
 from gateway.clinical.rule_row import Rule
 from gateway.clinical.support import judge_support
-from gateway.clinical.therapy import (
-    judge_advice,
-    judge_referral,
-    judge_sessions,
-    read_advice,
-    read_referrals,
-    read_sessions,
-)
+from gateway.clinical.therapy import judge_advice, judge_referral, judge_sessions, read_referrals
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, text
 from gateway.policy.routing import choose_coverage, is_in_force
@@ -76,20 +69,20 @@ def _elements(chart: Chart, indication: Indication) -> tuple[tuple[ElementResult
     """All elements in the order of the rule, and what was odd on the way."""
     episode = read_episode(chart)
     chart = _within(chart, episode)
-    anchor = _anchor(chart)
-    cut = episode_cut(chart, read_pharm(chart), read_sessions(chart), read_advice(chart))
+    care = read_care(chart)
+    cut = episode_cut(chart, care)
     if cut is not None:
         chart = chart.since(cut + timedelta(days=1))
-        anchor = _anchor(chart)
-    pharm, sessions, advice = read_pharm(chart), read_sessions(chart), read_advice(chart)
+        care = read_care(chart)
+    anchor = treatment_anchor(chart, care)
     need = chart.rule.required_days(indication.code)
     results = {
         "DURATION": judge_duration(chart, episode, anchor, need),
-        "PHARM": judge_pharm(chart, pharm),
+        "PHARM": judge_pharm(chart, care.pharm),
         "PT_REFERRAL": judge_referral(chart, read_referrals(chart)),
-        "PT_SESSIONS": judge_sessions(chart, sessions, advice, chart.rule.required_sessions(_plans(chart))),
+        "PT_SESSIONS": judge_sessions(chart, care.sessions, care.advice, chart.rule.required_sessions(_plans(chart))),
         "OUTCOME": judge_outcome(chart),
-        "ACTIVITY": judge_advice(chart, advice),
+        "ACTIVITY": judge_advice(chart, care.advice),
     }
     listed = [results[name] if name in chart.rule.required_elements else _not_required(name) for name in results]
     listed += [found for found in (judge_reevaluation(chart, anchor, need), judge_support(chart, indication)) if found]
@@ -101,10 +94,6 @@ def _within(chart: Chart, episode: Episode) -> Chart:
     starts = [episode.onset.earliest] if episode.onset else []
     starts += [episode.not_before + timedelta(days=1)] if episode.not_before else []
     return chart.about_episode(max(starts, default=None))
-
-
-def _anchor(chart: Chart) -> Anchor:
-    return treatment_anchor(chart, read_pharm(chart), read_sessions(chart), read_advice(chart))
 
 
 def _out_of_scope(chart: Chart, indication: Indication, audit: bool) -> str:

@@ -24,6 +24,13 @@ _REFUSED = {
     yaml.TagToken: "tags",
     yaml.DirectiveToken: "directives",
 }
+_OPENING = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 
 
 def parse_scalars(text: str, name: str = "rule") -> Any:
@@ -31,16 +38,25 @@ def parse_scalars(text: str, name: str = "rule") -> Any:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise SettingsError(f"{name}: a rule has at most {MAX_BYTES} bytes.", code="rule.size")
     try:
-        for token in yaml.scan(text, Loader=yaml.BaseLoader):
-            word = _REFUSED.get(type(token))
-            if word:
-                raise SettingsError(f"{name}: YAML {word} are not allowed here.", code="rule.yaml")
+        _require_plain(text, name)
         nodes = list(yaml.compose_all(text, Loader=yaml.BaseLoader))
     except (yaml.YAMLError, ValueError, RecursionError):
         raise SettingsError(f"{name}: this is not YAML.", code="rule.yaml") from None
     if len(nodes) != 1:
         raise SettingsError(f"{name}: exactly one document is expected.", code="rule.yaml")
     return _value(nodes[0], name, MAX_DEPTH)
+
+
+def _require_plain(text: str, name: str) -> None:
+    """Look at the tokens alone, and stop at the first that is refused or nested too deeply: parsing costs more."""
+    depth = 0
+    for token in yaml.scan(text, Loader=yaml.BaseLoader):
+        word = _REFUSED.get(type(token))
+        if word:
+            raise SettingsError(f"{name}: YAML {word} are not allowed here.", code="rule.yaml")
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > MAX_DEPTH:
+            raise SettingsError(f"{name}: nested too deeply.", code="rule.yaml")
 
 
 def _value(node: yaml.Node, name: str, depth: int) -> Any:
