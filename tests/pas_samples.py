@@ -38,6 +38,7 @@ CODES = PasCodes(
     level_of_service_urgent="U",
 )
 META = {"versionId": "7", "lastUpdated": "2026-01-01T00:00:00Z", "profile": ["https://ehr.example.org/profile"]}
+RECORD = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}]}
 TEXT = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">x</div>'}
 
 
@@ -50,7 +51,7 @@ def patient() -> dict[str, Any]:
         "text": TEXT,
         "extension": [{"url": "https://ehr.example.org/vip", "valueBoolean": True}],
         "identifier": [
-            {"system": "https://ehr.example.org/mrn", "value": "MRN-1"},
+            {"type": RECORD, "system": "https://ehr.example.org/mrn", "value": "MRN-1"},
             {"system": "http://hl7.org/fhir/sid/us-ssn", "value": "987-65-4320"},
             {"value": "no-system"},
         ],

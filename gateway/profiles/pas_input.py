@@ -210,6 +210,8 @@ class PasRequest:
     """Patient or RelatedPerson who holds the coverage, where it is not the patient."""
     referenced: tuple[Json, ...] = ()
     """Further resources of the EHR, sent where something sent refers to them."""
+    binaries: Mapping[str, Json] = field(default_factory=dict)
+    """Binary resources by the url or urn that a document's attachment names them with."""
     assertion_id: str = ""
     """coverage-assertion-id whose coverage-information goes along; empty = the last one in force."""
     ehr_base: str = ""

@@ -41,7 +41,7 @@ from gateway.profiles.pas_resources import (
     member_identifier,
     role_telecom,
 )
-from gateway.profiles.pas_supporting import add_supporting, clean, supporting_info
+from gateway.profiles.pas_supporting import add_supporting, binaries_by_name, clean, supporting_info
 from gateway.profiles.urls import pas
 
 NewUuid = Callable[[], str]
@@ -194,7 +194,7 @@ def _provider_url(pool: EntryPool, request: PasRequest, member: CareTeamMember, 
 
 def _supporting(pool: EntryPool, request: PasRequest, patient: str) -> list[dict[str, Any]]:
     """Additional information first, then free messages; sequences are unique (pas:spec-22)."""
-    binaries = [item for item in request.referenced if item.get("resourceType") == "Binary"]
+    binaries = binaries_by_name(request.referenced, request.binaries)
     listed = [
         add_supporting(pool, item, number, request.codes, patient, binaries)
         for number, item in enumerate(request.supporting, start=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.errors import InputError
@@ -18,7 +18,7 @@ from gateway.fhir.codes import LOINC
 from gateway.fhir.instants import write_instant
 from gateway.fhir.reading import objects, one, text, thaw
 from gateway.fhir.references import read_reference
-from gateway.profiles.pas_graph import EntryPool, require
+from gateway.profiles.pas_graph import EntryPool, identity, require
 from gateway.profiles.pas_input import CompletedForm, PasCodes, SealedDocument, Supporting
 from gateway.profiles.urls import PAS_TEMP_CODES, US_CORE_DOCUMENT_CATEGORY, pas, x12
 
@@ -30,6 +30,7 @@ ALLOWED = frozenset(
     }
 )
 """Types that additionalInformation may point to in 2.2.1."""
+NO_BINARIES: Mapping[str, Json] = {}
 _DROPPED = frozenset({"meta", "text", "implicitRules", "language"})
 
 
@@ -40,7 +41,7 @@ def supporting_info(sequence: int, category: str, **value: Any) -> dict[str, Any
 
 
 def add_supporting(
-    pool: EntryPool, item: Supporting, sequence: int, codes: PasCodes, patient_url: str, binaries: Iterable[Json]
+    pool: EntryPool, item: Supporting, sequence: int, codes: PasCodes, patient_url: str, binaries: Mapping[str, Json]
 ) -> dict[str, Any]:
     """Put the content into the pool and return its supportingInfo entry (2.2.1, with documentInformation)."""
     url, kind = add_content(pool, item, patient_url, binaries)
@@ -59,7 +60,7 @@ def document_information(report_type: str, control_number: str = "", description
     return {"url": pas("extension-documentInformation"), "extension": parts}
 
 
-def add_content(pool: EntryPool, item: Supporting, patient_url: str, binaries: Iterable[Json]) -> tuple[str, str]:
+def add_content(pool: EntryPool, item: Supporting, patient_url: str, binaries: Mapping[str, Json]) -> tuple[str, str]:
     """The address of the content and the resource type it counts as."""
     content = item.content
     if isinstance(content, SealedDocument):
@@ -108,17 +109,16 @@ def form_of_bundle(bundle: Json) -> CompletedForm:
     return CompletedForm(response=held[0], evidence=tuple(item for item in held[1:] if item))
 
 
-def inline_attachments(resource: Json, binaries: Iterable[Json]) -> dict[str, Any]:
+def inline_attachments(resource: Json, binaries: Mapping[str, Json]) -> dict[str, Any]:
     """A copy whose attachments carry their data inline: `url` is replaced by the Binary it names (B105).
 
     `InputError` (`pas.attachment`) when the Binary is not at hand or its hash does not match.
     """
     copied: dict[str, Any] = thaw(resource)
-    known = tuple(binaries)
     for content in copied.get("content") or ():
         attachment = content.get("attachment") or {}
         if "data" not in attachment and attachment.get("url"):
-            attachment["data"] = _data_of(text(attachment["url"]), known)
+            attachment["data"] = _data_of(text(attachment["url"]), binaries)
         if attachment.get("hash"):
             require(
                 _hash_fits(attachment), "A document's hash does not fit its bytes.", "pas.attachment", "Attachment.hash"
@@ -127,12 +127,18 @@ def inline_attachments(resource: Json, binaries: Iterable[Json]) -> dict[str, An
     return copied
 
 
+def binaries_by_name(referenced: Iterable[Json], named: Mapping[str, Json] = NO_BINARIES) -> dict[str, Json]:
+    """Binaries under every name an attachment's url may have: `Binary/id`, and whole urls or urns as given."""
+    own = {identity(item): item for item in referenced if item.get("resourceType") == "Binary"}
+    return {**own, **named}
+
+
 def attachment_hash(body: bytes) -> str:
     """Attachment.hash of R4: SHA-1 of the bytes in base64. It guards against mix-ups, not against attackers."""
     return base64.b64encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode("ascii")
 
 
-def _add_form(pool: EntryPool, form: CompletedForm, binaries: Iterable[Json]) -> str:
+def _add_form(pool: EntryPool, form: CompletedForm, binaries: Mapping[str, Json]) -> str:
     if not form.as_bundle:
         for item in form.evidence:
             _add_resource(pool, item, binaries)
@@ -142,13 +148,13 @@ def _add_form(pool: EntryPool, form: CompletedForm, binaries: Iterable[Json]) ->
     return pool.put(pool.new_url(), {"resourceType": "Bundle", "type": "collection", "entry": entries})
 
 
-def _add_resource(pool: EntryPool, resource: Json, binaries: Iterable[Json]) -> str:
+def _add_resource(pool: EntryPool, resource: Json, binaries: Mapping[str, Json]) -> str:
     kind = text(resource.get("resourceType"))
     require(kind in ALLOWED, "PAS takes no such resource as additional information.", "pas.supporting-type", kind)
     return pool.put(pool.reserve(resource), clean(resource, binaries))
 
 
-def clean(resource: Json, binaries: Iterable[Json] = ()) -> dict[str, Any]:
+def clean(resource: Json, binaries: Mapping[str, Json] = NO_BINARIES) -> dict[str, Any]:
     """A resource as it travels: no metadata, no narrative, no language, attachments inline."""
     kept = {key: thaw(value) for key, value in resource.items() if key not in _DROPPED}
     if kept.get("resourceType") != "DocumentReference":
@@ -162,13 +168,12 @@ def _with_meta(resource: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]
     return {**head, "meta": meta, **{key: value for key, value in resource.items() if key not in head}}
 
 
-def _data_of(url: str, binaries: tuple[Json, ...]) -> str:
-    wanted = read_reference(url)
-    for binary in binaries:
-        own = text(binary.get("id"))
-        if own and own == wanted.id and wanted.type == "Binary":
-            return text(binary.get("data"))
-    raise InputError("A document points to bytes that are not at hand.", code="pas.attachment", status=422)
+def _data_of(url: str, binaries: Mapping[str, Json]) -> str:
+    names = (url, read_reference(url).url, read_reference(url).relative)
+    found = next((binaries[name] for name in names if name in binaries), {})
+    if found.get("resourceType") != "Binary" or not found.get("data"):
+        raise InputError("A document points to bytes that are not at hand.", code="pas.attachment", status=422)
+    return text(found["data"])
 
 
 def _hash_fits(attachment: Json) -> bool:

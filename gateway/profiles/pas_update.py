@@ -25,7 +25,7 @@ from gateway.profiles.pas_graph import EntryPool, require
 from gateway.profiles.pas_input import PasCodes, PasItem, Supporting
 from gateway.profiles.pas_order import derive_order
 from gateway.profiles.pas_resources import pas_quantity
-from gateway.profiles.pas_supporting import add_supporting, clean
+from gateway.profiles.pas_supporting import add_supporting, binaries_by_name, clean
 from gateway.profiles.urls import RELATED_CLAIM, pas
 
 _CHANGED = pas("extension-infoChanged")
@@ -232,7 +232,7 @@ def _supporting(claim: Json, update: ClaimUpdate, pool: EntryPool) -> list[dict[
     listed = [_supporting_info(info, update) for info in objects(claim.get("supportingInfo"))]
     last = max((whole_number(info.get("sequence")) or 0 for info in listed), default=0)
     patient = reference_text(claim.get("patient"))
-    binaries = [item for item in update.referenced if item.get("resourceType") == "Binary"]
+    binaries = binaries_by_name(update.referenced)
     for number, item in enumerate(update.added_supporting, start=last + 1):
         info = add_supporting(pool, item, number, update.codes, patient, binaries)
         listed.append(_mark(info, "added"))
