@@ -168,9 +168,9 @@ class Scope:
 
     # names
 
-    def visible(self, slot: Slot | None) -> dict[str, tuple[FormExpression | Item, Slot | None]]:
-        """Variables that an item sees, inner ones over outer ones."""
-        found: dict[str, tuple[FormExpression | Item, Slot | None]] = {}
+    def visible(self, slot: Slot | None) -> dict[str, tuple[FormExpression | Item | None, Slot | None]]:
+        """Variables that an item sees, inner ones over outer ones; None is a row that a repetition does not have."""
+        found: dict[str, tuple[FormExpression | Item | None, Slot | None]] = {}
         for expression in dtr_sdc.read_variables(self._means.questionnaire):
             found.setdefault(expression.name, (expression, None))
         chain: list[Slot] = []
@@ -179,17 +179,18 @@ class Scope:
             chain.append(at)
             at = at.parent
         for owner in reversed(chain):
-            if owner.address in self._rows:
-                name, row = self._rows[owner.address]
-                found[name] = (row, owner)
+            context = dtr_sdc.read_expression(owner.definition.item, "itemPopulationContext")
+            if context is not None and context.name:
+                _, row = self._rows.get(owner.address, ("", None))
+                found[context.name] = (row, owner)
             for expression in dtr_sdc.read_variables(owner.definition.item):
                 found[expression.name] = (expression, owner)
         return found
 
-    def variable(self, name: str, value: FormExpression | Item, owner: Slot | None) -> list[Item]:
+    def variable(self, name: str, value: FormExpression | Item | None, owner: Slot | None) -> list[Item]:
         """Items of a variable; remembered. Raises ReasoningError when it failed or needs itself."""
-        if isinstance(value, Item):
-            return [value]
+        if value is None or isinstance(value, Item):
+            return [] if value is None else [value]
         key = (name, owner.address if owner else "")
         if key in self._asking:
             raise ReasoningError("A variable of the form depends on itself.", code="expression.circle")

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from gateway.fhir import Json
 from gateway.forms import marks
-from gateway.forms.definition import ItemDefinition
 from gateway.forms.launch import LaunchContext
 from gateway.forms.options import Option, text_of
-from gateway.forms.populate import AnswerTrace, Draft
+from gateway.forms.populate import CLEARED, AnswerTrace, Draft
 from gateway.forms.required import is_open
 from gateway.forms.session import DEFAULT_GUIDE, FormSession
 from gateway.forms.slots import Slot
@@ -224,7 +223,7 @@ def _row(
     item = slot.definition
     options = session.options(item)
     origin = session.guide.read_origin(slot.answers[0]) if slot.answers else None
-    label = _label(session.guide, item, origin, trace) if is_enabled else ""
+    label = _label(session.guide, slot, origin, trace) if is_enabled else ""
     max_length = item.item.get("maxLength")
     return FormRow(
         link_id=slot.address,
@@ -266,9 +265,11 @@ def _choice(option: Option, answers: Sequence[Json]) -> Choice:
     return Choice(key=option.key, text=option.text, is_chosen=chosen)
 
 
-def _label(guide: DtrGuide, item: ItemDefinition, origin: Origin | None, trace: AnswerTrace | None) -> str:
-    if not item.is_question:
+def _label(guide: DtrGuide, slot: Slot, origin: Origin | None, trace: AnswerTrace | None) -> str:
+    if not slot.definition.is_question:
         return ""
+    if origin is None and marks.is_cleared(slot.node):
+        return CHANGED
     if origin is None:
         return NOT_FOUND if trace is not None and trace.expression else ""
     if not guide.is_machine(origin.source):
@@ -278,6 +279,8 @@ def _label(guide: DtrGuide, item: ItemDefinition, origin: Origin | None, trace: 
 
 
 def _explanation(label: str, origin: Origin | None, trace: AnswerTrace | None, response_id: str) -> str:
+    if label == CHANGED and origin is None:
+        return CLEARED
     if label == NOT_FOUND and trace is not None:
         sought = f" Looked for: {'; '.join(_short(query) for query in trace.looked_for)}." if trace.looked_for else ""
         return f"{trace.reason_if_empty}{sought}"
