@@ -263,6 +263,8 @@ class Payer(_Row):
     """Identifiers by which orders find this payer."""
     org_identifier: BusinessIdentifier
     """Identifier of our own organization as the payer knows it; subscriptions are filtered by it."""
+    line_of_business: Literal["medicare_advantage", "medicaid", "chip", "qhp", "commercial", "other"] = "other"
+    """Kind of plan; decides which time limits bind the payer (gateway/policy/tables/deadlines.toml)."""
     release: Literal["auto", "person"] = "auto"
     """Whether a complete packet leaves by itself or waits for a person."""
     networks: tuple[str, ...] = ()
@@ -329,6 +331,11 @@ class PayerRow(_Row):
     def plain_http(self) -> bool:
         """Whether http without TLS is allowed (loopback only)."""
         return self.payer.plain_http
+
+    @property
+    def line_of_business(self) -> str:
+        """Kind of plan."""
+        return self.payer.line_of_business
 
     @property
     def release(self) -> Literal["auto", "person"]:
