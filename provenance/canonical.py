@@ -23,7 +23,8 @@ MAX_DEPTH: Final = 100
 MAX_BYTES: Final = 256 * 1024 * 1024
 LARGEST_INTEGER: Final = 2**53 - 1
 _NI_PREFIX: Final = "ni:///sha-256;"
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# A string that is never closed runs to the end, so that no text makes this search start over and over again.
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _BRACKETS: Final = bytes.maketrans(b"[{]}", b"(())")
 _BEYOND_BMP: Final = re.compile(rb"[\xf0-\xf4]|\\u[dD]")

@@ -159,7 +159,7 @@ class KeyRing:
         """Name of the organization."""
         return self._name
 
-    def keys(self) -> tuple[KeyRow, ...]:
+    def key_rows(self) -> tuple[KeyRow, ...]:
         """Every key of the ring, oldest first."""
         return self._rows
 

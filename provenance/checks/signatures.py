@@ -24,6 +24,8 @@ from provenance.urls import BINDING, CANONICAL_JSON, EVENT_TARGET_FORMAT, JOSE_F
 
 _HEADER: Final = frozenset({"alg", "canon", "sigT", "srCms", "typ", "x5t#S256", BINDING})
 _BINDING: Final = frozenset({"v", "case", "seq", "prev", "pd", "raw"})
+_ORGANIZATION: Final = "Organization"
+_PERSON: Final = "PractitionerRole"
 _MOST_ISSUERS: Final = 8
 _SIGNATURE: Final = frozenset({"type", "when", "who", "targetFormat", "sigFormat", "data"})
 
@@ -55,7 +57,7 @@ def signer_of(event: EventRecord) -> Identifier | None:
 def is_signed_by_person(event: EventRecord) -> bool:
     """Whether the signature claims to be by a person's own key (mode P) and not the organization's (mode E)."""
     who = event.signature.get("who")
-    return isinstance(who, dict) and who.get("type") == "PractitionerRole"
+    return isinstance(who, dict) and who.get("type") == _PERSON
 
 
 def _header_doubts(event: EventRecord) -> Iterator[str]:
@@ -213,6 +215,8 @@ def _purposes_agree(header: Mapping[str, Any], signature: Mapping[str, Any]) -> 
 def _is_plain_who(who: Any) -> bool:
     """`Signature.who` is in no signature, so it may say nothing beyond what the certificate confirms."""
     if not isinstance(who, dict) or who.keys() != {"type", "identifier"}:
+        return False
+    if who["type"] not in (_ORGANIZATION, _PERSON):
         return False
     return isinstance(who["identifier"], dict) and who["identifier"].keys() == {"system", "value"}
 
