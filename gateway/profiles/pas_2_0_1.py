@@ -100,6 +100,7 @@ def build_subscription(
     heartbeat_seconds: int | None = None,
     filter_name: str = "orgIdentifier",
     payload_content: str = "id-only",
+    plain_http: bool = False,
 ) -> dict[str, Any]:
     """The Subscription of one sending system: id-only by default, each event followed by one inquiry."""
     built = pas_subscription.build_subscription(
@@ -111,6 +112,7 @@ def build_subscription(
         heartbeat_seconds=heartbeat_seconds,
         filter_name=filter_name,
         payload_content=payload_content,
+        plain_http=plain_http,
     )
     return {key: value for key, value in built.items() if key != "meta"}
 

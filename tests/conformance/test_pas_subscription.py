@@ -67,8 +67,11 @@ def test_subscription_is_written_as_the_guide_says() -> None:
 
 
 def test_endpoint_must_be_https() -> None:
-    with pytest.raises(InputError):
-        build_subscription("http://gw.example.org/n", "X")
+    for plain in (False, True):
+        with pytest.raises(InputError):
+            build_subscription("http://gw.example.org/n", "X", plain_http=plain)
+    loopback = build_subscription("http://127.0.0.1:8080/n", "X", plain_http=True)
+    assert loopback["channel"]["endpoint"] == "http://127.0.0.1:8080/n"
 
 
 def test_subscription_of_2_0_1_has_no_profile_and_the_topics_spelling() -> None:
