@@ -165,6 +165,7 @@ def request_bundle(
     payer: str = "example-medicare",
     codes: tuple[str, ...] = ("72141",),
     document: bytes | None = None,
+    media_type: str = "application/fhir+json",
 ) -> Resource:
     """A request that every check accepts, with a sealed document and a completed form."""
     claim, clinic, insurer, cover, person, form, paper = (new_url() for _ in range(7))
@@ -221,7 +222,7 @@ def request_bundle(
         ),
         (cover, coverage(member, insurer, person)),
         (person, patient(member)),
-        (paper, document_reference(person, payload)),
+        (paper, document_reference(person, payload, media_type)),
         (form, questionnaire_response(person)),
     ]
     resources += [(url, service_request(person, code)) for code, url in services.items()]
@@ -430,3 +431,49 @@ def package_request(member: str = "SYN-APPROVE-01", context: str = "") -> Resour
     if context:
         parameters.append({"name": "context", "valueString": context})
     return {"resourceType": "Parameters", "parameter": parameters}
+
+
+def as_old(found: Resource) -> Resource:
+    """A request or inquiry Bundle in the 2.0.1 shape."""
+    old = copy.deepcopy(found)
+    for entry in old["entry"]:
+        resource = entry["resource"]
+        if resource["resourceType"] == "Claim":
+            _claim_as_old(resource)
+        elif resource["resourceType"] == "DocumentReference":
+            resource.pop("meta")
+    return old
+
+
+def _claim_as_old(claim: Resource) -> None:
+    claim.pop("extension", None)
+    if "inquiry" not in claim["meta"]["profile"][0]:
+        claim["meta"] = {"profile": [f"{PAS}profile-claim-update"]}
+    for info in claim.get("supportingInfo", []):
+        info.pop("extension", None)
+
+
+def old_update(prior: Resource, sequences: tuple[int, ...]) -> Resource:
+    """A 2.0.1 update of a 2.0.1 request: the prior is named, not brought along."""
+    changed = copy.deepcopy(prior)
+    claim = changed["entry"][0]["resource"]
+    named = claim["identifier"][0]
+    claim["identifier"] = [{"system": named["system"], "value": f"PA-{uuid4()}"}]
+    relationship = concept("http://terminology.hl7.org/CodeSystem/ex-relatedclaimrelationship", "prior")
+    claim["related"] = [{"claim": {"identifier": named}, "relationship": {**relationship, "text": "replaces"}}]
+    for item in claim["item"]:
+        if item["sequence"] in sequences:
+            mark_cancelled(item)
+    changed["entry"][0]["fullUrl"] = new_url()
+    changed["identifier"]["value"] = f"TXN-{uuid4()}"
+    return changed
+
+
+def old_hook_request(member: str = "SYN-APPROVE-01") -> Resource:
+    """An order-sign request in the 2.0.1 shape."""
+    body = hook_request(member)
+    body.pop("extension")
+    body["context"]["draftOrders"]["entry"][0]["resource"] = ehr_order("draft")
+    mr = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}]}
+    body["prefetch"]["patient"]["identifier"] = [{"type": mr, "system": "urn:example:mrn", "value": "MRN-1"}]
+    return body

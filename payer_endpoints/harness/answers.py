@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.fhir import Json
 from payer_endpoints.harness import names
+from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.reading import (
     as_object,
     as_objects,
@@ -68,6 +69,7 @@ class AnswerParts:
     new_urls: Sequence[str]
     """Fresh urn:uuid fullUrls: the ClaimResponse's and one for each document asked for."""
     is_inquiry: bool = False
+    guide: Guide = Guide.STU2_2
 
 
 def build_answer(parts: AnswerParts) -> dict[str, Any]:
@@ -108,16 +110,24 @@ def _claim_response(parts: AnswerParts) -> dict[str, Any]:
             "type": "Claim",
             "identifier": _plain_identifier(as_objects(claim.get("identifier"))[0]),
         },
-        "outcome": "error" if parts.plan.decision == "error" else "complete",
+        "outcome": _outcome(parts),
     }
     return found | _body(parts, claim)
 
 
+def _outcome(parts: AnswerParts) -> str:
+    """`queued` for a pend is 2.0.1 only (pas.md §13)."""
+    if parts.plan.decision == "error":
+        return "error"
+    is_pended = any(review.code == "A4" for review in parts.reviews)
+    return "queued" if is_pended and parts.guide is Guide.STU2 else "complete"
+
+
 def _body(parts: AnswerParts, claim: Json) -> dict[str, Any]:
     if parts.plan.decision == "error":
-        return {"error": [_error(parts.plan)]}
-    body: dict[str, Any] = {"item": [_item(review, parts) for review in parts.reviews]}
-    added = [_add_item(review, claim, parts.now) for review in parts.reviews if _grants_other(review)]
+        return {"error": [_error(parts.plan, parts.guide)]}
+    body: dict[str, Any] = {"item": [_item(review, parts, claim) for review in parts.reviews]}
+    added = [_add_item(review, claim, parts) for review in parts.reviews if _grants_other(review, parts.guide)]
     if added:
         body["addItem"] = added
     if parts.plan.note:
@@ -125,27 +135,29 @@ def _body(parts: AnswerParts, claim: Json) -> dict[str, Any]:
     return body
 
 
-def _item(review: ItemReview, parts: AnswerParts) -> dict[str, Any]:
+def _item(review: ItemReview, parts: AnswerParts, claim: Json) -> dict[str, Any]:
     item: dict[str, Any] = {}
-    extensions = _item_extensions(review, parts.now)
+    extensions = _item_extensions(review, parts, claim)
     if extensions:
         item["extension"] = extensions
     item["itemSequence"] = review.sequence
-    if parts.plan.note and review.plan.note == parts.plan.note:
+    if parts.plan.note and review.plan.note == parts.plan.note and review.code != "A1":
         item["noteNumber"] = [1]
     number = review.number if review.code in ("A1", "A6") else ""
     item["adjudication"] = [adjudication(review.code, number, review.plan.reason_codes if review.code == "A3" else ())]
     return item
 
 
-def _item_extensions(review: ItemReview, now: datetime) -> list[dict[str, Any]]:
+def _item_extensions(review: ItemReview, parts: AnswerParts, claim: Json) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if review.trace:
         trace = {"system": names.ANSWER_SYSTEM + "/trace", "value": review.trace}
         found.append(_extension("itemTraceNumber", valueIdentifier=trace))
     if review.code in ("A1", "A6"):
-        found += _period(review.plan, now)
-    if review.reference:
+        found += _period(review.plan, parts.now)
+    if review.code == "A6" and parts.guide is Guide.STU2:
+        found.append(_authorized_detail(review, claim))
+    if review.reference and parts.guide is Guide.STU2_2:
         found.append(_extension("administrationReferenceNumber", valueString=review.reference))
     return found
 
@@ -159,16 +171,34 @@ def _period(plan: SubmitPlan, now: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def _grants_other(review: ItemReview) -> bool:
-    return bool(review.number) and review.plan.decision in ("modified", "denied-with-part")
+def _authorized_detail(review: ItemReview, claim: Json) -> dict[str, Any]:
+    """What is authorized instead, as 2.0.1 says it: on the item itself."""
+    asked = _asked_item(claim, review.sequence)
+    parts = [
+        {"url": "productOrServiceCode", "valueCodeableConcept": asked.get("productOrService")},
+        {"url": "quantity", "valueQuantity": {"value": review.plan.quantity}},
+    ]
+    return {"url": names.PAS + "extension-itemAuthorizedDetail", "extension": parts}
 
 
-def _add_item(review: ItemReview, claim: Json, now: datetime) -> dict[str, Any]:
+def _asked_item(claim: Json, sequence: int) -> Json:
+    return next((item for item in as_objects(claim.get("item")) if item.get("sequence") == sequence), {})
+
+
+def _grants_other(review: ItemReview, guide: Guide) -> bool:
+    """Whether an addItem says what is granted: a part beside a denial, and in 2.2 every modification."""
+    kinds = ("modified", "denied-with-part") if guide is Guide.STU2_2 else ("denied-with-part",)
+    return bool(review.number) and review.plan.decision in kinds
+
+
+def _add_item(review: ItemReview, claim: Json, parts: AnswerParts) -> dict[str, Any]:
     """What is authorized instead of the item (spec-36, spec-37)."""
-    asked = next((item for item in as_objects(claim.get("item")) if item.get("sequence") == review.sequence), {})
-    added: dict[str, Any] = {"extension": _period(review.plan, now)}
-    if asked.get("category"):
-        added["extension"].append(_extension("itemCategory", valueCodeableConcept=asked["category"]))
+    asked = _asked_item(claim, review.sequence)
+    added: dict[str, Any] = {}
+    if parts.guide is Guide.STU2_2:
+        added["extension"] = _period(review.plan, parts.now)
+        if asked.get("category"):
+            added["extension"].append(_extension("itemCategory", valueCodeableConcept=asked["category"]))
     added |= {"itemSequence": [review.sequence], "productOrService": asked.get("productOrService")}
     for key in ("modifier", "servicedDate", "servicedPeriod", "locationCodeableConcept"):
         if key in asked:
@@ -194,9 +224,13 @@ def adjudication(code: str, number: str = "", reasons: Sequence[str] = ()) -> di
     }
 
 
-def _error(plan: SubmitPlan) -> dict[str, Any]:
+def _error(plan: SubmitPlan, guide: Guide) -> dict[str, Any]:
     """A business rejection (X12 AAA)."""
-    element = {"url": names.PAS + "extension-errorElement", "extension": [{"url": "error", "valueString": "2000E"}]}
+    element: dict[str, Any] = {"url": names.PAS + "extension-errorElement"}
+    if guide is Guide.STU2_2:
+        element["extension"] = [{"url": "error", "valueString": "2000E"}]
+    else:
+        element["valueString"] = "2000E"
     return {
         "extension": [
             _extension("errorFollowupAction", valueCodeableConcept=_concept(names.X12_FOLLOW_UP, plan.follow_up)),
@@ -212,20 +246,24 @@ def _communication_requests(parts: AnswerParts) -> list[tuple[str, dict[str, Any
     medium = _concept(names.PAS_CODES, "CDEX")
     found = []
     for url, asked in zip(parts.new_urls[1:], parts.asked, strict=False):
+        line = {"extension": [_extension("serviceLineNumber", valuePositiveInt=asked.line)]}
+        is_old = parts.guide is Guide.STU2
         resource = {
             "resourceType": "CommunicationRequest",
             "meta": {"profile": [names.PAS + "profile-communicationrequest"]},
-            "extension": [_extension("serviceLineNumber", valuePositiveInt=asked.line)],
+            **({} if is_old else line),
             "identifier": [{"system": names.ACN_SYSTEM, "value": asked.control_number}],
             "status": "active",
             "medium": [medium],
-            "payload": [{"contentString": asked.code}],
+            "payload": [{**(line if is_old else {}), "contentString": asked.code}],
         }
         found.append((url, resource))
     return found
 
 
 def _tells_reviewer(parts: AnswerParts) -> bool:
+    if parts.guide is Guide.STU2:
+        return False
     return parts.plan.human_reviewed or any(review.code == "A3" for review in parts.reviews)
 
 

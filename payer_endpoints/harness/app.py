@@ -50,7 +50,7 @@ class Harness:
         self.submissions = Submissions(config, self.scenarios, self.book, self.ledger, self.faults.count)
         self.subscriptions = Subscriptions(config, self.ledger, self.journal, self.faults)
         self.attachments = Attachments(self.book, self.ledger, self.submissions)
-        self.inquiries = Inquiries(self.book, self.ledger)
+        self.inquiries = Inquiries(self.book, self.ledger, config.now)
         self.hooks = Hooks(config, self.scenarios, self.book, self.ledger, lambda row: self.shelf.canonicals(row.forms))
         self.packages = Packages(config, self.scenarios, self.book, self.ledger, self.shelf)
         self._tasks: set[asyncio.Task[None]] = set()

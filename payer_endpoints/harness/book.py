@@ -39,6 +39,8 @@ class Authorization:
     npis: tuple[str, ...]
     """NPIs of requestor and ordering providers."""
     scenario: str
+    guide: str
+    """Generation of the guides it was submitted in; its notifications are in the same."""
     claims: tuple[str, ...]
     """Claim identifiers, newest last (an update adds one)."""
     request: bytes

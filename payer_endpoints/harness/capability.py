@@ -6,11 +6,12 @@ from typing import Any
 
 from payer_endpoints.harness import names
 from payer_endpoints.harness.config import Payer
+from payer_endpoints.harness.guides import Guide
 
 _TOPIC = names.BACKPORT + "capabilitystatement-subscriptiontopic-canonical"
 
 
-def capability_statement(payer: Payer, base: str) -> dict[str, Any]:
+def capability_statement(payer: Payer, guide: Guide, base: str) -> dict[str, Any]:
     """What the payer's FHIR endpoint at `base` can do."""
     return {
         "resourceType": "CapabilityStatement",
@@ -21,15 +22,16 @@ def capability_statement(payer: Payer, base: str) -> dict[str, Any]:
         "fhirVersion": "4.0.1",
         "format": ["json"],
         "rest": [
-            {"mode": "server", "resource": [_claim(), _subscription(), _questionnaire()], "operation": [_attach()]}
+            {"mode": "server", "resource": [_claim(guide), _subscription(), _questionnaire()], "operation": [_attach()]}
         ],
     }
 
 
-def _claim() -> dict[str, Any]:
+def _claim(guide: Guide) -> dict[str, Any]:
+    version = "2.2.1" if guide is Guide.STU2_2 else "2.0.1"
     operations = [
-        {"name": "submit", "definition": f"{names.PAS_SUBMIT}|2.2.1"},
-        {"name": "inquire", "definition": f"{names.PAS_INQUIRE}|2.2.1"},
+        {"name": "submit", "definition": f"{names.PAS_SUBMIT}|{version}"},
+        {"name": "inquire", "definition": f"{names.PAS_INQUIRE}|{version}"},
     ]
     return {"type": "Claim", "operation": operations}
 

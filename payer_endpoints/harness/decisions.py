@@ -13,7 +13,7 @@ from gateway.fhir import Json
 from payer_endpoints.harness import names
 from payer_endpoints.harness.answers import Asked, ItemReview
 from payer_endpoints.harness.claim_checks import is_cancelled
-from payer_endpoints.harness.reading import as_objects, at, extension, has_code
+from payer_endpoints.harness.reading import as_objects, at, codings, extension, has_code
 from payer_endpoints.harness.scenarios import AUTHORIZED, SubmitPlan
 
 REVIEW_CODES = {
@@ -30,20 +30,47 @@ REVIEW_CODES = {
 """X12 306 code of each decision."""
 
 
-def decide_items(claim: Json, plan: SubmitPlan, number: str, earlier: Mapping[int, str]) -> list[ItemReview]:
-    """A review for every item; `earlier` holds the codes of the answer before, by sequence, for an update."""
-    return [_decide(item, plan, number, earlier) for item in as_objects(claim.get("item"))]
+def decide_items(claim: Json, plans: Sequence[SubmitPlan], number: str, earlier: Mapping[int, str]) -> list[ItemReview]:
+    """A review for every item, by the first plan.
+
+    `earlier` holds the codes of the answer before, by sequence, for an update; an item that keeps its answer takes the
+    details from whichever plan had led to it.
+    """
+    return [_decide(item, plans, number, earlier) for item in as_objects(claim.get("item"))]
 
 
-def _decide(item: Json, plan: SubmitPlan, number: str, earlier: Mapping[int, str]) -> ItemReview:
+def _decide(item: Json, plans: Sequence[SubmitPlan], number: str, earlier: Mapping[int, str]) -> ItemReview:
     sequence = item.get("sequence")
     place = sequence if isinstance(sequence, int) else 0
     if is_cancelled(item) or _is_cancel_code(item):
         return ItemReview(sequence=place, code="C")
     before = earlier.get(place, "")
     if before and before != "A4" and extension(item, names.PAS + "extension-infoChanged") is None:
-        return ItemReview(sequence=place, code=before, number=number if before in ("A1", "A6") else "")
-    return review_of(place, plan, number)
+        return kept_review(place, before, number, plans)
+    services = [code for _, code in codings(item.get("productOrService"))]
+    return review_of(place, plans[0].for_service(services), number)
+
+
+def decide_pended(claim: Json, plan: SubmitPlan, number: str, earlier: Mapping[int, str]) -> list[ItemReview]:
+    """The plan's decision on every item that is still pended; the others keep theirs."""
+    services = {
+        item.get("sequence"): [code for _, code in codings(item.get("productOrService"))]
+        for item in as_objects(claim.get("item"))
+    }
+    return [
+        review_of(sequence, plan.for_service(services.get(sequence, [])), number)
+        if code == "A4"
+        else kept_review(sequence, code, number, [plan])
+        for sequence, code in earlier.items()
+    ]
+
+
+def kept_review(sequence: int, code: str, number: str, plans: Sequence[SubmitPlan]) -> ItemReview:
+    """The answer an item already had."""
+    plan = next((plan for plan in plans if REVIEW_CODES[plan.decision] == code), None)
+    if plan is not None:
+        return review_of(sequence, plan, number)
+    return ItemReview(sequence=sequence, code=code, number=number if code in ("A1", "A6") else "")
 
 
 def review_of(sequence: int, plan: SubmitPlan, number: str) -> ItemReview:

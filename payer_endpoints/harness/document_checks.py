@@ -13,14 +13,15 @@ from typing import Any
 
 from gateway.fhir import Json
 from payer_endpoints.harness import names
+from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.outcomes import Issue
 from payer_endpoints.harness.reading import as_object, as_objects, as_text, at, entries, parse_body, type_of
 
 
-def check_documents(bundle: Json) -> Iterator[Issue]:
-    """Everything wrong with the DocumentReferences of a Bundle."""
+def check_documents(bundle: Json, guide: Guide) -> Iterator[Issue]:
+    """Everything wrong with the DocumentReferences of a Bundle; 2.0.1 lets a document be named by url instead."""
     for position, (_, resource) in enumerate(entries(bundle)):
-        if type_of(resource) == "DocumentReference":
+        if type_of(resource) == "DocumentReference" and (guide is Guide.STU2_2 or not _is_by_url(resource)):
             yield from check_document_reference(resource, f"Bundle.entry[{position}].resource")
 
 
@@ -42,6 +43,11 @@ def check_document_reference(resource: Json, place: str) -> Iterator[Issue]:
             yield Issue(text="attachment.data must be base64 of something.", at=f"{spot}.data", code="required")
         elif as_text(attachment.get("contentType")).split(";")[0] == names.FHIR_JSON:
             yield from check_sealed(data, f"{spot}.data")
+
+
+def _is_by_url(resource: Json) -> bool:
+    attachments = [as_object(content.get("attachment")) for content in as_objects(resource.get("content"))]
+    return bool(attachments) and all("url" in item and "data" not in item for item in attachments)
 
 
 def check_sealed(data: bytes, place: str) -> Iterator[Issue]:

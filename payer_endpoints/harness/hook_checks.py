@@ -16,7 +16,16 @@ from gateway.fhir import Json
 from payer_endpoints.harness import names
 from payer_endpoints.harness.config import Payer
 from payer_endpoints.harness.outcomes import Issue
-from payer_endpoints.harness.reading import as_object, as_objects, as_text, at, entries, identifier_values, type_of
+from payer_endpoints.harness.reading import (
+    as_object,
+    as_objects,
+    as_text,
+    at,
+    entries,
+    has_code,
+    identifier_values,
+    type_of,
+)
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -34,6 +43,8 @@ class HookRules:
     """Whether fhirServer and fhirAuthorization are mandatory."""
     draft_only: bool
     """Whether orders must be `draft`."""
+    identified_people: bool
+    """Whether patients need a medical record number and practitioners an NPI (2.0.1 profiles)."""
     booleans: frozenset[str]
     """Configuration options of type boolean."""
 
@@ -58,6 +69,8 @@ def check_hook(body: Json, payer: Payer, rules: HookRules) -> list[HookFault]:
     else:
         found += [HookFault(status=400, issue=issue) for issue in _check_prefetch(body, payer, rules)]
     found += [HookFault(status=422, issue=issue) for issue in _check_orders(body, rules)]
+    if rules.identified_people:
+        found += [HookFault(status=422, issue=issue) for issue in _check_identifiers(body)]
     return found
 
 
@@ -161,6 +174,8 @@ def _check_context(body: Json) -> Iterator[Issue]:
 def _check_extension(body: Json, rules: HookRules) -> Iterator[Issue]:
     asked = as_object(body.get("extension"))
     version = asked.get(VERSION_KEY)
+    if not rules.versions:
+        version = None
     if version is None and len(rules.versions) > 1:
         yield Issue(text="Say the version, several are served.", at=f"extension.{VERSION_KEY}", source="dev-3")
     elif version is not None and version not in rules.versions:
@@ -208,6 +223,15 @@ def payor_identifiers(coverage: Json, known: Sequence[Json]) -> list[str]:
             ):
                 found += identifier_values(resource)
     return found
+
+
+def _check_identifiers(body: Json) -> Iterator[Issue]:
+    for resource in prefetched(body):
+        identifiers = as_objects(resource.get("identifier"))
+        if type_of(resource) == "Patient" and not any(has_code(item.get("type"), "MR") for item in identifiers):
+            yield Issue(text="The patient needs an identifier of type MR.", at="prefetch.patient", code="required")
+        if type_of(resource) == "Practitioner" and not identifier_values(resource, names.NPI):
+            yield Issue(text="The practitioner needs an NPI.", at="prefetch", code="required")
 
 
 _REQUIRED = {

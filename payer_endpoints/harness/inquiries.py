@@ -6,15 +6,19 @@ see an authorization where member number and an NPI of requestor or ordering pro
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from gateway.fhir import Json
 from payer_endpoints.harness import names
-from payer_endpoints.harness.answers import claim_of
+from payer_endpoints.harness.answers import claim_of, instant
 from payer_endpoints.harness.book import Authorization, Book
 from payer_endpoints.harness.config import Payer
+from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.ledger import Ledger
-from payer_endpoints.harness.outcomes import Issue, errors_of
+from payer_endpoints.harness.outcomes import Issue, errors_of, operation_outcome
 from payer_endpoints.harness.reading import (
     as_objects,
     as_text,
@@ -34,23 +38,51 @@ from payer_endpoints.harness.submissions import diagnoses_of, member_of, provide
 class Inquiries:
     """The inquiry desk of every payer."""
 
-    def __init__(self, book: Book, ledger: Ledger) -> None:
-        self._book, self._ledger = book, ledger
+    def __init__(self, book: Book, ledger: Ledger, now: Callable[[], datetime]) -> None:
+        self._book, self._ledger, self._now = book, ledger, now
 
-    def inquire(self, payer: Payer, body: bytes, message: int) -> tuple[dict[str, Any] | None, list[Issue]]:
-        """(Parameters with 0..* return, []) or (None, what is wrong)."""
+    def inquire(
+        self, payer: Payer, guide: Guide, body: bytes, message: int
+    ) -> tuple[dict[str, Any] | None, list[Issue]]:
+        """(Parameters with 0..* return, or the bare Bundle of 2.0.1, []) or (None, what is wrong)."""
         bundle, reason = parse_body(body)
-        issues = [Issue(text=reason, code="structure", at="Bundle")] if bundle is None else check_inquiry(bundle, payer)
+        issues = (
+            [Issue(text=reason, code="structure", at="Bundle")]
+            if bundle is None
+            else check_inquiry(bundle, payer, guide)
+        )
         self._ledger.find(payer.slug, "inquire", message, *issues)
         if bundle is None or errors_of(issues):
             return None, errors_of(issues)
         self._ledger.count(payer.slug, "inquiries")
         found = [item for item in self._book.of_member(payer.slug, member_of(bundle)) if matches(bundle, item)]
-        returned = [{"name": "return", "resource": _as_inquiry_answer(item)} for item in found]
-        return {"resourceType": "Parameters"} | ({"parameter": returned} if returned else {}), []
+        answers = [_as_inquiry_answer(item) for item in found]
+        return (_wrap(answers) if guide is Guide.STU2_2 else _wrap_old(answers, instant(self._now()))), []
 
 
-def check_inquiry(bundle: Json, payer: Payer) -> list[Issue]:
+def _wrap(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    returned = [{"name": "return", "resource": answer} for answer in answers]
+    return {"resourceType": "Parameters"} | ({"parameter": returned} if returned else {})
+
+
+def _wrap_old(answers: list[dict[str, Any]], now: str) -> dict[str, Any]:
+    """2.0.1: one bare Bundle; nothing found is an OperationOutcome in it, since a Bundle needs an entry."""
+    listed: dict[str, Json] = {}
+    for answer in answers:
+        listed |= dict(entries(answer))
+    if not listed:
+        nothing = Issue(text="Nothing was found.", severity="information", code="informational")
+        listed[f"urn:uuid:{uuid4()}"] = operation_outcome([nothing])
+    return {
+        "resourceType": "Bundle",
+        "meta": {"profile": [names.PAS + "profile-pas-inquiry-response-bundle"]},
+        "type": "collection",
+        "timestamp": now,
+        "entry": [{"fullUrl": url, "resource": resource} for url, resource in listed.items()],
+    }
+
+
+def check_inquiry(bundle: Json, payer: Payer, guide: Guide) -> list[Issue]:
     """Everything wrong with an inquiry Bundle."""
     issues = list(check_bundle(bundle, "profile-pas-inquiry-request-bundle"))
     claims = resources(bundle, "Claim")
@@ -59,11 +91,15 @@ def check_inquiry(bundle: Json, payer: Payer) -> list[Issue]:
     claim = claims[0][1]
     if names.PAS + "profile-claim-inquiry" not in profiles(claim):
         issues.append(Issue(text="Claim.meta.profile must name profile-claim-inquiry.", at="Claim.meta.profile"))
-    if len(as_objects(claim.get("identifier"))) != 1 or not identifier_key(as_objects(claim["identifier"])[0]):
+    if guide is Guide.STU2 and not as_objects(claim.get("item")):
+        issues.append(Issue(text="An inquiry has at least one item.", at="Claim.item"))
+    if guide is Guide.STU2 and "identifier" not in claim:
+        pass  # 0..1 there
+    elif len(as_objects(claim.get("identifier"))) != 1 or not identifier_key(as_objects(claim["identifier"])[0]):
         issues.append(Issue(text="An inquiry has one identifier with system and value.", at="Claim.identifier"))
     if claim.get("use") != "preauthorization" or claim.get("status") != "active":
         issues.append(Issue(text="use is preauthorization, status is active.", at="Claim"))
-    return issues + list(check_people(bundle, claim, payer))
+    return issues + list(check_people(bundle, claim, payer, guide))
 
 
 def matches(bundle: Json, held: Authorization) -> bool:

@@ -1,4 +1,4 @@
-"""DTR: `$questionnaire-package` of the simulated payers, 2.2.0 shape. Source: spec/dtr.md §4."""
+"""DTR: `$questionnaire-package` of the simulated payers, as 2.2.0 and as 2.0.1 have it. Source: spec/dtr.md §4, §16."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from payer_endpoints.harness import names
 from payer_endpoints.harness.answers import instant
 from payer_endpoints.harness.book import Assertion, Book
 from payer_endpoints.harness.config import HarnessConfig, Payer
+from payer_endpoints.harness.coverage_information import carries_assertion
 from payer_endpoints.harness.form_shelf import FormParts, FormShelf
+from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.ledger import Ledger
 from payer_endpoints.harness.outcomes import Issue, errors_of, operation_outcome
 from payer_endpoints.harness.reading import as_objects, as_text, at, member_id, type_of
 from payer_endpoints.harness.scenarios import Scenario, ScenarioBook
 
-ORDER_KINDS = frozenset({*names.ORDER_TYPES, "Appointment", "Encounter", "SupplyRequest"})
+ORDER_KINDS = frozenset({*names.ORDER_TYPES, "Appointment", "Encounter", "SupplyRequest", "ImmunizationRecommendation"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +50,14 @@ def read_request(body: Json) -> Asked:
     )
 
 
-def check_package_request(body: Json, asked: Asked) -> Iterator[Issue]:
+def check_package_request(body: Json, asked: Asked, guide: Guide) -> Iterator[Issue]:
     """Everything wrong with the request's shape."""
     if type_of(body) != "Parameters":
         yield Issue(text="The body must be Parameters.", code="structure", at="Parameters")
         return
-    if len(asked.coverages) != 1 or type_of(asked.coverages[0]) != "Coverage":
-        yield Issue(text="Exactly one coverage, inline.", at="Parameters.parameter", source="dtr.md §4.1")
+    most = 1 if guide is Guide.STU2_2 else len(asked.coverages)
+    if not 1 <= len(asked.coverages) <= most or any(type_of(item) != "Coverage" for item in asked.coverages):
+        yield Issue(text="One coverage, inline (2.0.1: at least one).", at="Parameters.parameter", source="dtr.md §4.1")
     if not asked.orders and not asked.questionnaires and not asked.contexts:
         yield Issue(text="At least one of order, questionnaire, context.", at="Parameters.parameter", source="dtr-1")
     if len(asked.contexts) > 1:
@@ -74,10 +77,12 @@ class Packages:
     ) -> None:
         self._config, self._scenarios, self._book, self._ledger, self._shelf = config, scenarios, book, ledger, shelf
 
-    def package(self, payer: Payer, body: Json, message: int) -> tuple[dict[str, Any] | None, list[Issue]]:
-        """(Parameters, []) or (None, what is wrong)."""
+    def package(
+        self, payer: Payer, guide: Guide, body: Json, message: int
+    ) -> tuple[dict[str, Any] | None, list[Issue]]:
+        """(Parameters or Bundle, []) or (None, what is wrong)."""
         asked = read_request(body)
-        issues = list(check_package_request(body, asked))
+        issues = list(check_package_request(body, asked, guide))
         assertion = None
         if not errors_of(issues):
             assertion = self._book.assertion(payer.slug, asked.contexts[0]) if asked.contexts else None
@@ -86,7 +91,8 @@ class Packages:
         if errors_of(issues):
             return None, errors_of(issues)
         self._ledger.count(payer.slug, "packages")
-        return self._answer(payer, asked, assertion), []
+        bundles, warnings = self._answer(payer, guide, asked, assertion)
+        return (_wrap if guide is Guide.STU2_2 else _wrap_old)(bundles, warnings), []
 
     def _check_context(self, asked: Asked, assertion: Assertion | None) -> Iterator[Issue]:
         """spec-129, spec-130."""
@@ -99,29 +105,23 @@ class Packages:
         if assertion.order and ordered and assertion.order not in ordered:
             text = "The order is not the one the context was given for."
             yield Issue(text=text, severity="warning", code="business-rule", source="spec-129")
+        elif assertion.order and not any(carries_assertion(order, assertion.id) for order in asked.orders):
+            text = "The order came without the coverage information it was given."
+            yield Issue(text=text, severity="warning", code="business-rule", source="resp-46")
 
-    def _answer(self, payer: Payer, asked: Asked, assertion: Assertion | None) -> dict[str, Any]:
+    def _answer(
+        self, payer: Payer, guide: Guide, asked: Asked, assertion: Assertion | None
+    ) -> tuple[list[dict[str, Any]], list[Issue]]:
+        """(package Bundles, warnings)."""
         scenario = self._scenario(payer, asked, assertion)
         forms, unknown = self._forms(asked, scenario)
-        warnings = [
-            Issue(
-                text="A requested questionnaire is not known here.",
-                severity="warning",
-                code="not-found",
-                source="oper-9",
-            )
-            for _ in unknown
-        ]
-        kept = [form for form in forms if not _is_unchanged(form, asked.changed_since)]
+        text = "A requested questionnaire is not known here."
+        warnings = [Issue(text=text, severity="warning", code="not-found", source="oper-9") for _ in unknown]
         if not forms and not unknown:
             text = "No form is needed for this order."
             warnings.append(Issue(text=text, severity="information", code="informational", source="oper-8"))
-        parameters = [{"name": "packagebundle", "resource": self._bundle(form, asked, scenario)} for form in kept]
-        if warnings:
-            parameters.append({"name": "outcome", "resource": operation_outcome(warnings)})
-        profile = {"profile": [names.DTR + "dtr-qpackage-output-parameters"]}
-        found: dict[str, Any] = {"resourceType": "Parameters", "meta": profile}
-        return found | ({"parameter": parameters} if parameters else {})
+        kept = [form for form in forms if not _is_unchanged(form, asked.changed_since)]
+        return [self._bundle(form, guide, asked, scenario) for form in kept], warnings
 
     def _scenario(self, payer: Payer, asked: Asked, assertion: Assertion | None) -> Scenario:
         if assertion is not None:
@@ -135,9 +135,9 @@ class Packages:
             return [form for _, form in named if form], [canonical for canonical, form in named if form is None]
         return [form for form in map(self._shelf.form, scenario.forms) if form], []
 
-    def _bundle(self, form: FormParts, asked: Asked, scenario: Scenario) -> dict[str, Any]:
+    def _bundle(self, form: FormParts, guide: Guide, asked: Asked, scenario: Scenario) -> dict[str, Any]:
         """One package: Questionnaire first, one draft response, libraries, value sets."""
-        draft = self._draft(form, asked, scenario)
+        draft = build_draft(form, guide, asked, scenario, instant(self._config.now()))
         listed: list[Json] = [form.questionnaire, draft, *form.libraries, *form.value_sets]
         return {
             "resourceType": "Bundle",
@@ -147,33 +147,71 @@ class Packages:
             "entry": [{"fullUrl": f"urn:uuid:{uuid4()}", "resource": resource} for resource in listed],
         }
 
-    def _draft(self, form: FormParts, asked: Asked, scenario: Scenario) -> dict[str, Any]:
-        """The draft response: whose, for which order and coverage, what for (oper-18)."""
-        coverage = asked.coverages[0]
-        links = [
-            {"url": names.DTR + "qr-context", "valueReference": {"reference": f"{type_of(order)}/{order.get('id')}"}}
-            for order in asked.orders
-            if as_text(order.get("id"))
-        ]
-        if as_text(coverage.get("id")):
-            reference = {"reference": f"Coverage/{coverage.get('id')}"}
-            links.append({"url": names.DTR + "qr-coverage", "valueReference": reference})
-        links += [
-            {
-                "url": names.DTR + "intendedUse",
-                "valueCodeableConcept": {"coding": [{"system": names.CRD_CODES, "code": use}]},
-            }
-            for use in scenario.crd.doc_purpose or ("withpa",)
-        ]
-        return {
-            "resourceType": "QuestionnaireResponse",
-            "meta": {"profile": [names.DTR + "dtr-questionnaireresponse"]},
-            "extension": links,
-            "questionnaire": form.canonical,
-            "status": "in-progress",
-            "subject": _subject(asked),
-            "authored": instant(self._config.now()),
-        }
+
+def build_draft(form: FormParts, guide: Guide, asked: Asked, scenario: Scenario, at_instant: str) -> dict[str, Any]:
+    """The draft response: whose, for which order and coverage, what for (oper-18); no answers."""
+    draft: dict[str, Any] = {
+        "resourceType": "QuestionnaireResponse",
+        "meta": {"profile": [names.DTR + "dtr-questionnaireresponse"]},
+        "extension": _links(guide, asked, scenario),
+        "questionnaire": form.canonical,
+        "status": "in-progress",
+        "subject": _subject(asked),
+        "authored": at_instant,
+    }
+    if guide is Guide.STU2:
+        draft["item"] = _blank_items(as_objects(form.questionnaire.get("item")))
+    return draft
+
+
+def _links(guide: Guide, asked: Asked, scenario: Scenario) -> list[dict[str, Any]]:
+    """qr-context, qr-coverage (2.0.1: the coverage is one more qr-context) and intendedUse."""
+    orders = [f"{type_of(order)}/{order['id']}" for order in asked.orders if as_text(order.get("id"))]
+    coverages = [f"Coverage/{item['id']}" for item in asked.coverages if as_text(item.get("id"))]
+    named = [("qr-context", text) for text in orders]
+    named += [("qr-coverage" if guide is Guide.STU2_2 else "qr-context", text) for text in coverages]
+    system = names.CRD_CODES if guide is Guide.STU2_2 else names.CRD_REASONS
+    uses = scenario.crd.doc_purpose or ("withpa",)
+    return [{"url": names.DTR + name, "valueReference": {"reference": text}} for name, text in named] + [
+        {"url": names.DTR + "intendedUse", "valueCodeableConcept": {"coding": [{"system": system, "code": use}]}}
+        for use in uses
+    ]
+
+
+def _blank_items(items: list[Json]) -> list[dict[str, Any]]:
+    """The form's items without answers (2.0.1 wants at least one)."""
+    found = []
+    for item in items:
+        blank: dict[str, Any] = {"linkId": item.get("linkId")} | ({"text": item["text"]} if "text" in item else {})
+        inner = _blank_items(as_objects(item.get("item"))) if item.get("type") == "group" else []
+        found.append(blank | ({"item": inner} if inner else {}))
+    return found
+
+
+def _wrap(bundles: list[dict[str, Any]], warnings: list[Issue]) -> dict[str, Any]:
+    """2.2: always Parameters."""
+    parameters = [{"name": "packagebundle", "resource": bundle} for bundle in bundles]
+    if warnings:
+        parameters.append({"name": "outcome", "resource": operation_outcome(warnings)})
+    return _parameters(parameters)
+
+
+def _wrap_old(bundles: list[dict[str, Any]], warnings: list[Issue]) -> dict[str, Any]:
+    """2.0.1: the bare Bundle where there is one form and nothing to warn of, else Parameters by the profile's names."""
+    if len(bundles) == 1 and not warnings:
+        return bundles[0]
+    parameters = [{"name": "PackageBundle", "resource": bundle} for bundle in bundles]
+    if warnings:
+        parameters.append({"name": "operationOutcome", "resource": operation_outcome(warnings)})
+    return _parameters(parameters)
+
+
+def _parameters(listed: list[dict[str, Any]]) -> dict[str, Any]:
+    """2.0.1's profile wants a package, so an answer without one does not claim it."""
+    found: dict[str, Any] = {"resourceType": "Parameters"}
+    if listed and "Bundle" in (item["resource"]["resourceType"] for item in listed):
+        found["meta"] = {"profile": [names.DTR + "dtr-qpackage-output-parameters"]}
+    return found | ({"parameter": listed} if listed else {})
 
 
 def _subject(asked: Asked) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from payer_endpoints.harness import names
 from payer_endpoints.harness.claim_checks import check_claim
 from payer_endpoints.harness.config import Payer
 from payer_endpoints.harness.document_checks import check_documents
+from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.outcomes import Issue
 from payer_endpoints.harness.reading import (
     as_objects,
@@ -24,6 +25,7 @@ from payer_endpoints.harness.reading import (
     has_code,
     identifier_key,
     identifier_values,
+    member_id,
     profiles,
     references,
     resources,
@@ -36,19 +38,20 @@ _FULL_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 MAX_ENTRIES = 5_000
 
 
-def check_request(bundle: Json, payer: Payer) -> list[Issue]:
+def check_request(bundle: Json, payer: Payer, guide: Guide = Guide.STU2_2) -> list[Issue]:
     """Everything wrong with a `$submit` Bundle; empty = it can be decided."""
     issues = list(check_bundle(bundle, "profile-pas-request-bundle"))
     claims = resources(bundle, "Claim")
     if type_of(bundle) != "Bundle" or not claims:
         return issues or [Issue(text="The Bundle holds no Claim.", at="Bundle.entry", source="spec-12")]
-    if len(claims) > 2:
-        issues.append(Issue(text="At most two Claims: the one submitted and its prior.", at="Bundle.entry"))
+    if len(claims) > (2 if guide is Guide.STU2_2 else 1):
+        issues.append(Issue(text="One Claim (2.2: and its prior, for an update).", at="Bundle.entry"))
     for position, (_, claim) in enumerate(claims):
-        issues += check_claim(claim, f"Bundle.entry.resource.ofType(Claim)[{position}]")
-    issues += _check_update(claims)
-    issues += check_people(bundle, claims[0][1], payer)
-    issues += check_documents(bundle)
+        issues += check_claim(claim, f"Bundle.entry.resource.ofType(Claim)[{position}]", guide)
+    if guide is Guide.STU2_2:
+        issues += _check_update(claims)
+    issues += check_people(bundle, claims[0][1], payer, guide)
+    issues += check_documents(bundle, guide)
     return issues
 
 
@@ -179,7 +182,7 @@ def _check_update(claims: list[tuple[str, Json]]) -> Iterator[Issue]:
         yield Issue(text="An update restates every item of its prior.", at="Claim.item", source="prof-5")
 
 
-def check_people(bundle: Json, claim: Json, payer: Payer) -> Iterator[Issue]:
+def check_people(bundle: Json, claim: Json, payer: Payer, guide: Guide) -> Iterator[Issue]:
     """Step (4): member, coverage, insurer, requestor as the Claim names them."""
     found = dict(entries(bundle))
     insurer = found.get(as_text(at(claim, "insurer", "reference")), {})
@@ -187,7 +190,7 @@ def check_people(bundle: Json, claim: Json, payer: Payer) -> Iterator[Issue]:
     patient = found.get(as_text(at(claim, "patient", "reference")), {})
     provider = found.get(as_text(at(claim, "provider", "reference")), {})
     yield from _check_kinds(patient, coverage, insurer, provider)
-    yield from _check_coverage(coverage, claim)
+    yield from _check_coverage(coverage, claim, guide)
     if not any(identifier_key(item) for item in as_objects(patient.get("identifier"))):
         yield Issue(text="The patient needs an identifier with system and value.", at="Patient.identifier")
     if not as_text(patient.get("gender")) or not as_objects(patient.get("name")):
@@ -200,7 +203,7 @@ def check_people(bundle: Json, claim: Json, payer: Payer) -> Iterator[Issue]:
         if type_of(resource) == "Organization" and (resource.get("active") is not True or not resource.get("name")):
             yield Issue(text=f"The {kind} needs active = true and a name.", at=f"Organization({kind})", code="required")
     for number in npis(bundle):
-        if not is_npi(number):
+        if guide is Guide.STU2_2 and not is_npi(number):
             yield Issue(
                 text="An NPI must be ten digits with a right check digit.", at="identifier", source="us-core-16"
             )
@@ -218,7 +221,11 @@ def _check_kinds(patient: Json, coverage: Json, insurer: Json, provider: Json) -
             yield Issue(text=f"Claim.{path} must lead to {' or '.join(sorted(kinds))}.", at=f"Claim.{path}")
 
 
-def _check_coverage(coverage: Json, claim: Json) -> Iterator[Issue]:
+def _check_coverage(coverage: Json, claim: Json, guide: Guide) -> Iterator[Issue]:
+    if guide is Guide.STU2:
+        if not member_id(coverage) or coverage.get("status") != "active":
+            yield Issue(text="Coverage is active and has a member number.", at="Coverage", code="required")
+        return
     members = [item for item in as_objects(coverage.get("identifier")) if has_code(item.get("type"), "MB")]
     if len(members) != 1 or not as_text(members[0].get("value")):
         yield Issue(text="Coverage needs one member number of type MB.", at="Coverage.identifier", code="required")

@@ -81,6 +81,8 @@ class SubmitPlan(_Row):
     """One decision on every item of a request."""
 
     decision: Decision = "approved"
+    by_code: dict[str, Decision] = Field(default_factory=dict)
+    """Other decisions for some services, by code."""
     reason_codes: tuple[str, ...] = ()
     """X12 external code list 886, for denials."""
     note: str = ""
@@ -94,6 +96,11 @@ class SubmitPlan(_Row):
     """X12 901 reject reason of an `error`."""
     follow_up: str = "C"
     """X12 889 follow-up action of an `error`."""
+
+    def for_service(self, codes: Iterable[str]) -> SubmitPlan:
+        """The plan for one item, by the codes of its service."""
+        decision = next((self.by_code[code] for code in codes if code in self.by_code), self.decision)
+        return self if decision == self.decision else self.model_copy(update={"decision": decision})
 
 
 class NotifyPlan(SubmitPlan):
@@ -120,6 +127,11 @@ class Scenario(_Row):
     notify: NotifyPlan | None = None
     faults: dict[str, Fault] = Field(default_factory=dict)
     """By operation; counted for each transaction, so `first = 1` means the first try of each request."""
+
+    @property
+    def plans(self) -> tuple[SubmitPlan, ...]:
+        """What is decided at first and, where it was pended, later."""
+        return (self.submit,) if self.notify is None else (self.submit, self.notify)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Scenario:

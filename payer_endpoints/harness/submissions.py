@@ -22,10 +22,11 @@ from payer_endpoints.harness.decisions import (
     asked_documents,
     authorization_number,
     decide_items,
-    review_of,
+    decide_pended,
     with_traces,
 )
 from payer_endpoints.harness.faults import Fault
+from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.ledger import Ledger, digest
 from payer_endpoints.harness.outcomes import Issue, errors_of
 from payer_endpoints.harness.reading import (
@@ -79,7 +80,7 @@ class Submissions:
         self._config, self._scenarios, self._book, self._ledger = config, scenarios, book, ledger
         self._count_fault = count_fault
 
-    def submit(self, payer: Payer, body: bytes, message: int) -> Submitted:
+    def submit(self, payer: Payer, guide: Guide, body: bytes, message: int) -> Submitted:
         """Steps (1) to (4)."""
         bundle, reason = parse_body(body)
         if bundle is None:
@@ -89,28 +90,29 @@ class Submissions:
         known = self._book.transaction(payer.slug, key)
         if known is not None:
             return self._again(payer, known, body, message)
-        issues = check_request(bundle, payer)
+        issues = check_request(bundle, payer, guide)
         if errors_of(issues):
             return self._refuse(payer, message, issues)
         self._ledger.find(payer.slug, "submit", message, *issues)
         self._ledger.count(payer.slug, "submissions")
-        return self._take_in(payer, bundle, body, key, message)
+        return self._take_in(payer, guide, bundle, body, key, message)
 
     def decide_due(self, authorization: Authorization) -> Authorization:
         """The decision after a pend, by the scenario's `[notify]`; stored and returned."""
         scenario = self._scenarios.by_id[authorization.scenario]
         plan: SubmitPlan = scenario.notify or SubmitPlan()
         request, _ = parse_body(authorization.request)
-        earlier = codes_of(authorization)
-        reviews = [
-            review_of(sequence, plan, authorization.number)
-            if code == "A4"
-            else ItemReview(sequence=sequence, code=code, number=authorization.number if code in ("A1", "A6") else "")
-            for sequence, code in earlier.items()
-        ]
-        answer = self._answer(request or {}, reviews, plan, [])
+        reviews = decide_pended(claim_of(request or {})[1], plan, authorization.number, codes_of(authorization))
+        asked = asked_documents(plan, reviews, authorization.number)
         still = authorization.request if any(review.code == "A4" for review in reviews) else b""
-        changed = replace(authorization, request=still, answer=answer, codes=_codes(reviews), due_at="", waits_for=())
+        changed = replace(
+            authorization,
+            request=still,
+            answer=self._answer(Guide(authorization.guide), request or {}, reviews, plan, asked),
+            codes=_codes(reviews),
+            due_at="",
+            waits_for=tuple(one.control_number for one in asked),
+        )
         self._book.keep_authorization(changed)
         return changed
 
@@ -139,17 +141,17 @@ class Submissions:
         self._ledger.find(payer.slug, "submit", message, *issues)
         return Submitted(issues=tuple(errors_of(issues)))
 
-    def _take_in(self, payer: Payer, bundle: Json, body: bytes, key: str, message: int) -> Submitted:
+    def _take_in(self, payer: Payer, guide: Guide, bundle: Json, body: bytes, key: str, message: int) -> Submitted:
         """Steps (4) to (6) for a request that is new and well formed."""
         _, claim = claim_of(bundle)
         sender = sender_of(bundle)
         if as_objects(claim.get("related")):
             self._ledger.count(payer.slug, "updates")
-            found, answer = self._update(payer, bundle, body)
+            found, answer = self._update(payer, guide, bundle, body)
         else:
             earlier = self._book.by_claim(payer.slug, sender, claim_key(claim))
             self._note_new(payer, bundle, earlier, message)
-            found, answer = self._decide(payer, bundle, body, earlier)
+            found, answer = self._decide(payer, guide, bundle, body, earlier)
         transaction = Transaction(
             payer=payer.slug, key=key, digest=digest(body), authorization=found.id if found else "", answer=answer
         )
@@ -169,26 +171,24 @@ class Submissions:
             self._ledger.count(payer.slug, "suspected_duplicates")
 
     def _decide(
-        self, payer: Payer, bundle: Json, body: bytes, earlier: Authorization | None
+        self, payer: Payer, guide: Guide, bundle: Json, body: bytes, earlier: Authorization | None
     ) -> tuple[Authorization, bytes]:
         """Step (5) for a new request, or for one that came before under another transaction."""
         _, claim = claim_of(bundle)
         scenario = self._scenarios.choose(payer.slug, member_of(bundle))
         number = authorization_number(payer.slug, sender_of(bundle), claim_key(claim))
         before = codes_of(earlier) if earlier else {}
-        reviews = decide_items(claim, scenario.submit, number, before)
-        found = earlier or self._open(payer, bundle, scenario, number)
+        reviews = decide_items(claim, scenario.plans, number, before)
+        found = earlier or self._open(payer, guide, bundle, scenario, number)
         return self._store(found, bundle, body, scenario, reviews)
 
-    def _update(self, payer: Payer, bundle: Json, body: bytes) -> tuple[Authorization | None, bytes]:
-        prior_url = as_text(at(as_objects(claim_of(bundle)[1].get("related"))[0], "claim", "reference"))
-        prior = dict(entries(bundle)).get(prior_url, {})
-        found = self._book.by_claim(payer.slug, sender_of(bundle), claim_key(prior))
+    def _update(self, payer: Payer, guide: Guide, bundle: Json, body: bytes) -> tuple[Authorization | None, bytes]:
+        found = self._book.by_claim(payer.slug, sender_of(bundle), prior_key(bundle))
         if found is None or found.is_denied:
             plan = UNKNOWN_PRIOR if found is None else DENIED_PRIOR
-            return found, self._answer(bundle, [], plan, [])
+            return found, self._answer(guide, bundle, [], plan, [])
         scenario = self._scenarios.by_id[found.scenario]
-        reviews = decide_items(claim_of(bundle)[1], scenario.submit, found.number, codes_of(found))
+        reviews = decide_items(claim_of(bundle)[1], scenario.plans, found.number, codes_of(found))
         return self._store(found, bundle, body, scenario, reviews)
 
     def _store(
@@ -196,8 +196,9 @@ class Submissions:
     ) -> tuple[Authorization, bytes]:
         """Step (6)."""
         asked = asked_documents(scenario.submit, reviews, found.number)
+        asked = [one for one in asked if one.control_number not in found.documents]
         reviews = with_traces(reviews, asked, found.number)
-        answer = self._answer(bundle, reviews, scenario.submit, asked)
+        answer = self._answer(Guide(found.guide), bundle, reviews, scenario.submit, asked)
         claim = claim_key(claim_of(bundle)[1])
         is_pended = any(review.code == "A4" for review in reviews)
         changed = replace(
@@ -220,7 +221,7 @@ class Submissions:
             assertion = Assertion(payer=found.payer, id=trace, member=found.member, order="", scenario=found.scenario)
             self._book.keep_assertion(assertion)
 
-    def _open(self, payer: Payer, bundle: Json, scenario: Scenario, number: str) -> Authorization:
+    def _open(self, payer: Payer, guide: Guide, bundle: Json, scenario: Scenario, number: str) -> Authorization:
         return Authorization(
             id=str(uuid4()),
             payer=payer.slug,
@@ -229,6 +230,7 @@ class Submissions:
             member=member_of(bundle),
             npis=tuple(sorted(provider_npis(bundle))),
             scenario=scenario.id,
+            guide=guide.value,
             claims=(),
             request=b"",
             answer=b"",
@@ -236,10 +238,18 @@ class Submissions:
             number=number,
         )
 
-    def _answer(self, bundle: Json, reviews: list[ItemReview], plan: SubmitPlan, asked: list[Asked]) -> bytes:
+    def _answer(
+        self, guide: Guide, bundle: Json, reviews: list[ItemReview], plan: SubmitPlan, asked: list[Asked]
+    ) -> bytes:
         urls = [f"urn:uuid:{uuid4()}" for _ in range(1 + len(asked))]
         parts = AnswerParts(
-            request=bundle, reviews=reviews, asked=asked, plan=plan, now=self._config.now(), new_urls=urls
+            request=bundle,
+            reviews=reviews,
+            asked=asked,
+            plan=plan,
+            now=self._config.now(),
+            new_urls=urls,
+            guide=guide,
         )
         return dump_json(build_answer(parts))
 
@@ -273,6 +283,13 @@ def senders_of(bundle: Json) -> tuple[str, ...]:
 def member_of(bundle: Json) -> str:
     """Member number of the Claim's coverage."""
     return member_id(dict(entries(bundle)).get(coverage_reference(claim_of(bundle)[1]), {}))
+
+
+def prior_key(bundle: Json) -> str:
+    """Identifier of the Claim that an update follows: of the Claim brought along, else as named (2.0.1)."""
+    related = as_objects(claim_of(bundle)[1].get("related"))[0]
+    prior = dict(entries(bundle)).get(as_text(at(related, "claim", "reference")), {})
+    return claim_key(prior) or identifier_key(at(related, "claim", "identifier"))
 
 
 def provider_npis(bundle: Json) -> set[str]:

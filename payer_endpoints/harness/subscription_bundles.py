@@ -16,11 +16,13 @@ from uuid import uuid4
 from gateway.fhir import Json
 from payer_endpoints.harness import names
 from payer_endpoints.harness.answers import instant
+from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.outcomes import Issue
 from payer_endpoints.harness.reading import as_object, as_objects, as_text, at, entries, extension, extensions, type_of
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FILTERS = ("org-identifier", "orgIdentifier")
-"""The guide's text says the first, its topic definition the second."""
+"""The guide's text says the first, its topic definition the second (and 2.0.1 has only that)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class Event:
     """fullUrl of the response Bundle in every notification of this event."""
 
 
-def check_subscription(resource: Json) -> Iterator[Issue]:
+def check_subscription(resource: Json, guide: Guide) -> Iterator[Issue]:
     """Everything wrong with a Subscription sent to us."""
     if type_of(resource) != "Subscription":
         yield Issue(text="The body must be a Subscription.", code="structure", at="Subscription")
@@ -50,25 +52,25 @@ def check_subscription(resource: Json) -> Iterator[Issue]:
     if not org_identifiers(resource):
         text = "A filter org-identifier=<id>[,<id>] without blanks is required."
         yield Issue(text=text, at="Subscription.criteria.extension", source="spec-58")
-    yield from _check_channel(as_object(resource.get("channel")))
+    yield from _check_channel(as_object(resource.get("channel")), guide)
 
 
-def _check_channel(channel: Json) -> Iterator[Issue]:
+def _check_channel(channel: Json, guide: Guide) -> Iterator[Issue]:
     if channel.get("type") != "rest-hook":
         yield Issue(text="channel.type must be rest-hook.", at="Subscription.channel.type", source="spec-56")
     endpoint = urlsplit(as_text(channel.get("endpoint")))
     if endpoint.scheme not in ("https", "http") or not endpoint.hostname:
         yield Issue(text="channel.endpoint must be an https url.", at="Subscription.channel.endpoint")
-    elif endpoint.scheme == "http":
+    elif endpoint.scheme == "http" and endpoint.hostname not in LOOPBACK:
         text = "channel.endpoint is plain http; a real payer refuses it."
         yield Issue(text=text, at="Subscription.channel.endpoint", severity="warning")
     if as_text(channel.get("payload")).split(";")[0] != names.FHIR_JSON:
         yield Issue(text="channel.payload must be application/fhir+json.", at="Subscription.channel.payload")
     content = extension(channel.get("_payload"), names.BACKPORT + "backport-payload-content")
-    if as_text(at(content, "valueCode")) != "full-resource":
-        yield Issue(
-            text="The payload content must be full-resource.", at="Subscription.channel.payload", source="spec-62"
-        )
+    allowed = ("full-resource",) if guide is Guide.STU2_2 else ("full-resource", "id-only")
+    if as_text(at(content, "valueCode")) not in allowed:
+        text = f"The payload content must be {' or '.join(allowed)}."
+        yield Issue(text=text, at="Subscription.channel.payload", source="spec-62")
     headers = channel.get("header", [])
     if not isinstance(headers, list) or any(":" not in as_text(header) for header in headers):
         yield Issue(text="channel.header is a list of `Name: value`.", at="Subscription.channel.header")
@@ -82,6 +84,12 @@ def org_identifiers(resource: Json) -> list[str]:
         if name.rpartition("?")[2] in FILTERS:
             found += [value for value in values.split(",") if value and value == value.strip()]
     return found
+
+
+def is_id_only(resource: Json) -> bool:
+    """Whether notifications carry no resources."""
+    content = extension(at(resource, "channel", "_payload"), names.BACKPORT + "backport-payload-content")
+    return as_text(at(content, "valueCode")) == "id-only"
 
 
 def heartbeat_seconds(resource: Json) -> int:
@@ -129,6 +137,17 @@ def notification(status: Json, url: str, now: datetime, bodies: Sequence[tuple[s
         "timestamp": instant(now),
         "entry": listed,
     }
+
+
+def only_ids(message: dict[str, Any], base: str) -> dict[str, Any]:
+    """The same notification without resources: focus is a ClaimResponse, to be asked for by inquiry (2.0.1)."""
+    status, *bodies = message["entry"]
+    urls = [f"{base}/ClaimResponse/{entry['fullUrl'].rpartition(':')[2]}" for entry in bodies]
+    parts = [parameter["part"] for parameter in status["resource"]["parameter"] if "part" in parameter]
+    for part, url in zip((part for listed in parts for part in listed if part["name"] == "focus"), urls, strict=False):
+        as_focus(part, url)
+    without = [{**entry, "fullUrl": url} for entry, url in zip(bodies, urls, strict=True)]
+    return {**message, "entry": [status, *({k: v for k, v in e.items() if k != "resource"} for e in without)]}
 
 
 def flattened(message: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from payer_endpoints.harness.answers import instant
 from payer_endpoints.harness.book import Authorization
 from payer_endpoints.harness.config import HarnessConfig
 from payer_endpoints.harness.faults import FaultBoard, NotificationFault
+from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.journal import Journal, unpack
 from payer_endpoints.harness.ledger import Ledger, Message, digest
 from payer_endpoints.harness.reading import as_text, at, parse_body
@@ -31,7 +32,9 @@ from payer_endpoints.harness.subscription_bundles import (
     Event,
     flattened,
     heartbeat_seconds,
+    is_id_only,
     notification,
+    only_ids,
     org_identifiers,
     status_parameters,
 )
@@ -45,6 +48,8 @@ class Follower:
     payer: str
     url: str
     """Its absolute url."""
+    guide: str
+    """Generation of the guides at whose address it was made; it hears of requests of the same."""
     resource: bytes
     """The Subscription, JSON."""
     status: str = "requested"
@@ -80,10 +85,11 @@ class Subscriptions:
         """All of one payer."""
         return [found for found in self._followers.values() if found.payer == payer]
 
-    def create(self, payer: str, base: str, resource: Json) -> Follower:
+    def create(self, payer: str, guide: Guide, base: str, resource: Json) -> Follower:
         """Store a new one and greet its endpoint in the background; `base` is the payer's FHIR base url."""
         key = str(uuid4())
-        follower = Follower(id=key, payer=payer, url=f"{base}/Subscription/{key}", resource=dump_json(resource))
+        url, body = f"{base}/Subscription/{key}", dump_json(resource)
+        follower = Follower(id=key, payer=payer, guide=guide.value, url=url, resource=body)
         return self._begin(follower)
 
     def renew(self, follower: Follower, resource: Json) -> Follower:
@@ -102,7 +108,7 @@ class Subscriptions:
         """Tell everyone who follows this requestor."""
         for follower in self.of_payer(authorization.payer):
             wanted = org_identifiers(follower.body())
-            if follower.status != "off" and set(wanted) & set(authorization.senders):
+            if follower.guide == authorization.guide and set(wanted) & set(authorization.senders):
                 self._add_event(follower, authorization.answer)
 
     def start(self) -> None:
@@ -257,6 +263,8 @@ class Subscriptions:
             status["parameter"] = [item for item in status["parameter"] if item["name"] not in left_out]
         bodies = [(event.url, parse_body(event.answer)[0] or {}) for event in events]
         message = notification(status, follower.url, self._config.now(), bodies)
+        if events and is_id_only(follower.body()):
+            return only_ids(message, follower.url.partition("/Subscription/")[0])
         return flattened(message) if fault.flattened and events else message
 
     def _note(self, follower: Follower, kind: str, endpoint: str, body: bytes, status: int, content: bytes) -> None:
