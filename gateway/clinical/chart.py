@@ -20,6 +20,9 @@ from gateway.fhir.reading import objects, one, text
 from gateway.fhir.references import reference_text, same_target
 from gateway.reasoning.record import RecordSnapshot, reference_of
 
+OLDEST_YEAR = 1900
+"""An order dated earlier is a mistake of data."""
+
 
 class About(StrEnum):
     """What a piece of evidence is about."""
@@ -98,6 +101,8 @@ def order_day(order: Json, zone: str, now: datetime) -> tuple[date, tuple[str, .
     day = read_day(order.get("authoredOn"), zone)
     if day is None:
         return today, ()
+    if day.year < OLDEST_YEAR:
+        return today, ("DATA_ERROR: the order is dated before any record; today is used",)
     if day > today + timedelta(days=1):
         return today, ("DATA_ERROR: the order is dated in the future; today is used",)
     return day, ()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Literal
 
 from gateway.clinical.chart import About, Chart, about
 from gateway.clinical.concepts import Drug, rxnorm_codes
+from gateway.clinical.dates import after
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, text, whole_number
 from gateway.fhir.references import reference_text
@@ -61,7 +62,7 @@ def read_courses(chart: Chart) -> tuple[Course, ...]:
 
 def _read_all(chart: Chart) -> Iterator[Course]:
     for resource in chart.record.of_type("MedicationRequest"):
-        if resource.get("intent") in _INTENTS and resource.get("doNotPerform") is not True:
+        if text(resource.get("intent")) in _INTENTS and resource.get("doNotPerform") is not True:
             yield from _course(resource, "order", chart)
     for resource in chart.record.of_type("MedicationDispense"):
         yield from _course(resource, "dispense", chart)
@@ -71,7 +72,7 @@ def _read_all(chart: Chart) -> Iterator[Course]:
 
 def _course(resource: Json, kind: Kind, chart: Chart) -> Iterator[Course]:
     codes = rxnorm_codes(_drug_concept(resource, chart))
-    if resource.get("status") not in _STATUSES[kind] or not codes:
+    if text(resource.get("status")) not in _STATUSES[kind] or not codes:
         return
     drug = next((found for code in sorted(codes) if (found := chart.concepts.drug_of(code))), None)
     start, end = _DAYS_OF[kind](resource, chart)
@@ -123,24 +124,24 @@ def _order_days(resource: Json, chart: Chart) -> tuple[date | None, date | None]
     supply = one(resource.get("dispenseRequest")).get("expectedSupplyDuration")
     lengths = [_length(repeat.get("boundsDuration")) for repeat in bounds]
     days = max((length for length in lengths if length is not None), default=None) or _length(supply)
-    return start, start + timedelta(days=days) if days else None
+    return start, after(start, days) if days else None
 
 
 def _dispense_days(resource: Json, chart: Chart) -> tuple[date | None, date | None]:
     start = chart.day(resource.get("whenHandedOver"))
     days = whole_number(one(resource.get("daysSupply")).get("value"))
-    return start, start + timedelta(days=days) if start and days else None
+    return start, after(start, days) if start and days else None
 
 
 def _statement_days(resource: Json, chart: Chart) -> tuple[date | None, date | None]:
     """A statement's period with its last day; open until the order while active."""
     single = chart.day(resource.get("effectiveDateTime"))
     if single is not None:
-        return single, single + timedelta(days=1)
+        return single, after(single, 1)
     period = one(resource.get("effectivePeriod"))
     start, last = chart.day(period.get("start")), chart.day(period.get("end"))
     if last is not None:
-        return start, last + timedelta(days=1)
+        return start, after(last, 1)
     is_open = resource.get("status") == "active" and "end" not in period
     return start, chart.order_on if is_open else None
 

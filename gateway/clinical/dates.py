@@ -39,16 +39,16 @@ class Span:
 
 def read_span(value: Any, zone: str) -> Span | None:
     """The local day or days of a FHIR date or dateTime; None for anything else."""
-    return _read_span(text(value), zone)
+    return _read_span(text(value), zone) if isinstance(value, str) else None
 
 
 @lru_cache(maxsize=8192)
 def _read_span(value: str, zone: str) -> Span | None:
     try:
         moment = read_moment(value, zone)
-    except InputError:
+        first = moment.starts_at.astimezone(require_zone(zone)).date()
+    except (InputError, OverflowError):  # Defensive: the first and last days of the calendar have no neighbours
         return None
-    first = moment.starts_at.astimezone(require_zone(zone)).date()
     if moment.precision == "year":
         return Span(earliest=first, latest=date(first.year, 12, 31))
     if moment.precision == "month":
@@ -103,12 +103,19 @@ def read_age(quantity: Any) -> tuple[int, str] | None:
     return (number, words[unit]) if number is not None and unit in words else None
 
 
+def after(day: date, days: int) -> date:
+    """`day` plus `days`, no later than the calendar's last day."""
+    return day + timedelta(days=days) if days <= (date.max - day).days else date.max
+
+
 def add_units(day: date, number: int, unit: str) -> date:
     """`day` moved by years (`a`), months (`m`), weeks (`w`) or days (`d`); 29 February falls back to the 28th."""
     if unit in ("d", "w"):
-        return day + timedelta(days=number * (7 if unit == "w" else 1))
+        return after(day, number * (7 if unit == "w" else 1))
     months = day.year * 12 + day.month - 1 + number * (12 if unit == "a" else 1)
     year, month = divmod(months, 12)
+    if year > date.max.year:
+        return date.max
     last = calendar.monthrange(year, month + 1)[1]
     return date(year, month + 1, min(day.day, last))
 

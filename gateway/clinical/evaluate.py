@@ -100,7 +100,7 @@ def _out_of_scope(chart: Chart, indication: Indication, audit: bool) -> str:
     """Why the rule does not apply; empty when it does."""
     order, scope = chart.order, chart.concepts.order
     statuses = {*scope.statuses, *(scope.audit_statuses if audit else ())}
-    if order.get("resourceType") != "ServiceRequest" or order.get("status") not in statuses:
+    if order.get("resourceType") != "ServiceRequest" or text(order.get("status")) not in statuses:
         return "order_status"
     if order.get("intent") not in scope.intents or order.get("doNotPerform") is True:
         return "order_intent"

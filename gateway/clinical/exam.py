@@ -16,7 +16,7 @@ from gateway.clinical.concepts import snomed_codes
 from gateway.clinical.dates import read_at
 from gateway.clinical.scores import read_number
 from gateway.fhir import Json
-from gateway.fhir.reading import objects
+from gateway.fhir.reading import objects, one, text
 from gateway.reasoning.record import reference_of
 
 FINAL = frozenset({"final", "amended", "corrected"})
@@ -80,7 +80,7 @@ def read_findings(chart: Chart, codes: Iterable[str]) -> tuple[Finding, ...]:
     for observation in chart.record.of_type("Observation"):
         own = chart.concepts.local(observation.get("code")) & wanted
         day = observation_day(observation, chart)
-        if own and day is not None and in_window(day, chart) and observation.get("status") in FINAL:
+        if own and day is not None and in_window(day, chart) and text(observation.get("status")) in FINAL:
             found.append(_finding(observation, min(own), day, chart))
     return tuple(sorted(found, key=lambda finding: finding.at))
 
@@ -121,7 +121,7 @@ def sides(observation: Json, chart: Chart) -> frozenset[str]:
 def component_number(observation: Json, code: str, chart: Chart) -> Fraction | None:
     """The number in a component; None when it has none."""
     for part in component(observation, code, chart):
-        quantity = part.get("valueQuantity") or {}
+        quantity = one(part.get("valueQuantity"))
         value = read_number(part.get("valueInteger", quantity.get("value")))
         if value is not None:
             return value

@@ -238,7 +238,12 @@ def _observations(group: Group, chart: Chart) -> list[Finding]:
         code = observation.get("code")
         named = loinc_codes(code) & set(group.loinc) or snomed_codes(code) & set(group.snomed)
         day = chart.day(observation.get("effectiveDateTime"))
-        if named and day is not None and observation.get("status") in FINAL and not chart.concepts.local(code) & local:
+        if (
+            named
+            and day is not None
+            and text(observation.get("status")) in FINAL
+            and not chart.concepts.local(code) & local
+        ):
             found.append(_foreign(observation, min(named), day, chart))
     return sorted(found, key=lambda finding: finding.at)
 

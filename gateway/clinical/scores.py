@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -109,19 +110,16 @@ def _integer(value: Any) -> int | None:
 
 def read_number(value: Any) -> Fraction | None:
     """A JSON number exactly; None for anything else."""
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
-    try:
-        return Fraction(text(value))
-    except (ValueError, ZeroDivisionError):
-        return None
+    return Fraction(value) if not isinstance(value, Decimal) or value.is_finite() else None
 
 
 def _observations(chart: Chart, measure: Measure) -> Iterator[Score]:
     for observation in chart.record.of_type("Observation"):
         code = _total_code(observation, chart, measure)
         day = chart.day(observation.get("effectiveDateTime"))
-        if not code or observation.get("status") not in _FINAL or day is None:
+        if not code or text(observation.get("status")) not in _FINAL or day is None:
             continue
         value = _total(observation, chart, measure)
         if value is not None:

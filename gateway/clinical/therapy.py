@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from gateway.clinical.chart import About, Chart, about
 from gateway.clinical.concepts import diagnoses, matches, service_codes, snomed_codes
@@ -99,8 +100,12 @@ def _claim_lines(claim: Json, chart: Chart) -> Iterator[Finding]:
         if not service_codes(item.get("productOrService")) & set(chart.rule.pt.counts):
             continue
         day = chart.day(item.get("servicedDate")) or chart.day(one(item.get("servicedPeriod")).get("start"))
-        pointed = [listed[number] for number in item.get("diagnosisSequence") or () if number in listed]
+        pointed = [listed[number] for number in _numbers(item.get("diagnosisSequence")) if number in listed]
         yield from _finding(claim, day, _claim_about(pointed, chart), chart)
+
+
+def _numbers(value: Any) -> list[int | None]:
+    return [whole_number(item) for item in value] if isinstance(value, list | tuple) else []
 
 
 def _claim_about(entries: Iterable[Json], chart: Chart) -> About:

@@ -89,6 +89,19 @@ def test_an_order_of_the_future_counts_from_today() -> None:
     assert any(note.startswith("DATA_ERROR") for note in found.advisories)
 
 
+def test_an_order_before_any_record_counts_from_today() -> None:
+    assert any(note.startswith("DATA_ERROR") for note in judge(put(order(authoredOn="0001-01-01"))).advisories)
+
+
+def test_an_open_end_in_the_far_future_is_an_end() -> None:
+    dose = drug()["dosageInstruction"][0]
+    bounds = {"start": "2026-01-05", "end": "9999-12-31"}
+    endless = drug(
+        dosageInstruction=[{**dose, "timing": {"repeat": {"frequency": 2, "period": 1, "boundsPeriod": bounds}}}]
+    )
+    assert element(judge(put(endless)), "PHARM").value == 42
+
+
 def test_a_draft_without_a_date_counts_from_today() -> None:
     draft = order(status="draft")
     del draft["authoredOn"]

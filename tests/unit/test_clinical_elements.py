@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -486,7 +487,7 @@ def test_another_measure_is_used_only_without_a_pair_of_the_first() -> None:
 )
 def test_pain_scale(values: tuple[Any, Any], status: str) -> None:
     days = ("2026-01-07", "2026-02-16")
-    pair = [_total(day, {"value": value}, "72514-3", "v") for day, value in zip(days, values, strict=True)]
+    pair = [_total(day, {"value": Decimal(value)}, "72514-3", "v") for day, value in zip(days, values, strict=True)]
     assert element(judge(_series(*pair)), "OUTCOME").status == status
 
 
@@ -502,7 +503,7 @@ def test_a_pair_has_one_code_and_millimetres_are_read() -> None:
 
 def _psfs(day: str, value: str, activities: int = 3) -> dict[str, Any]:
     parts = [{"code": concept("psfs-activity"), "valueQuantity": {"value": 4}} for _ in range(activities)]
-    return observation("psfs-mean", day, valueQuantity={"value": value}, component=parts)
+    return observation("psfs-mean", day, valueQuantity={"value": Decimal(value)}, component=parts)
 
 
 @pytest.mark.parametrize(
