@@ -154,9 +154,15 @@ def _add_resource(pool: EntryPool, resource: Json, binaries: Mapping[str, Json])
     return pool.put(pool.reserve(resource), clean(resource, binaries))
 
 
+_PEOPLE_AND_PLACES = frozenset({"Device", "Encounter", "Location", "Organization", "Practitioner", "PractitionerRole"})
+"""Types whose extensions are the EHR's own business and stay at home (pas:conf-9)."""
+
+
 def clean(resource: Json, binaries: Mapping[str, Json] = NO_BINARIES) -> dict[str, Any]:
     """A resource as it travels: no metadata, no narrative, no language, attachments inline."""
     kept = {key: thaw(value) for key, value in resource.items() if key not in _DROPPED}
+    if kept.get("resourceType") in _PEOPLE_AND_PLACES:
+        return {key: value for key, value in kept.items() if key not in ("extension", "modifierExtension")}
     if kept.get("resourceType") != "DocumentReference":
         return kept
     profile = {"profile": [pas("profile-documentreference")]}
