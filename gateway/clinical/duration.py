@@ -13,7 +13,7 @@ from itertools import pairwise
 from gateway.clinical.chart import About, Chart, about, refers_to
 from gateway.clinical.conditions import Episode
 from gateway.clinical.dates import Span, at_least, hull
-from gateway.clinical.elements import ElementResult
+from gateway.clinical.elements import ElementResult, Status
 from gateway.clinical.exam import read_signs, worsened
 from gateway.clinical.pharm import Pharm, read_pharm
 from gateway.clinical.therapy import Finding, encounter_about, is_therapy_visit, read_advice, read_sessions
@@ -160,11 +160,11 @@ def _exact(day: date) -> Span:
 
 
 def _result(
-    status: str, value: int | None, need: int, reason: str, line: str, evidence: tuple[str, ...]
+    status: Status, value: int | None, need: int, reason: str, line: str, evidence: tuple[str, ...]
 ) -> ElementResult:
     return ElementResult(
         element="DURATION",
-        status=status,  # type: ignore[arg-type]
+        status=status,
         value=value,
         threshold=need,
         reason=reason,

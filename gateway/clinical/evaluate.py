@@ -168,10 +168,11 @@ def _decide(flags: RedFlags, elements: tuple[ElementResult, ...]) -> tuple[Verdi
         return "RED_FLAG_BYPASS", flags.reason
     if flags.state == "incomplete":
         return "RED_FLAG_INCOMPLETE", flags.reason
-    for status, verdict in (("unmet", "GAP"), ("indeterminate", "INDETERMINATE")):
+    worst: tuple[tuple[Status, Verdict], ...] = (("unmet", "GAP"), ("indeterminate", "INDETERMINATE"))
+    for status, verdict in worst:
         first = next((element.element for element in elements if element.status == status), "")
         if first:
-            return verdict, first  # type: ignore[return-value]
+            return verdict, first
     return "PASS", ""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from gateway.clinical.chart import About, Chart, about
 from gateway.clinical.concepts import diagnoses, matches, service_codes, snomed_codes
 from gateway.clinical.dates import read_period_start
-from gateway.clinical.elements import ElementResult
+from gateway.clinical.elements import ElementResult, Status
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, whole_number
 from gateway.reasoning.record import reference_of
@@ -215,10 +215,10 @@ def judge_sessions(
     return _sessions("unmet", have, need, "too_few", line, evidence)
 
 
-def _sessions(status: str, have: int, need: int, reason: str, line: str, evidence: tuple[str, ...]) -> ElementResult:
+def _sessions(status: Status, have: int, need: int, reason: str, line: str, evidence: tuple[str, ...]) -> ElementResult:
     return ElementResult(
         element="PT_SESSIONS",
-        status=status,  # type: ignore[arg-type]
+        status=status,
         value=have,
         threshold=need,
         reason=reason,
