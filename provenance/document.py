@@ -16,7 +16,7 @@ from typing import Any, Final
 from provenance.activities import VERIFICATION
 from provenance.canonical import dump_plain, jcs, parse_strict
 from provenance.codes import Code
-from provenance.errors import JwsError, StatementError
+from provenance.errors import JwsError, StatementError, StrictJsonError
 from provenance.identifiers import Identifier
 from provenance.jws import Signer, sign_detached
 from provenance.parties import organization
@@ -77,7 +77,9 @@ def seal_document(bundle_text: bytes, signer: Signer, when: datetime, who_identi
 
 
 def document_payload(bundle: Any) -> bytes:
-    """The bytes that a Bundle's signature covers."""
+    """The bytes that a Bundle's signature covers. Errors: StrictJsonError for what is no JSON object."""
+    if not isinstance(bundle, dict):
+        raise StrictJsonError("not a JSON object")
     signed = {name: value for name, value in bundle.items() if name not in UNSIGNED_MEMBERS}
     return jcs(dump_plain(signed))
 

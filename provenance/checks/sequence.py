@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
 
+from provenance.anchors import read_instant
 from provenance.codes import Code
 from provenance.evidence import EventRecord, Evidence
 from provenance.package import MANIFEST
 from provenance.report import Finding
 from provenance.statement import CASE_TAG, jws_digest
+
+SKEW: Final = timedelta(seconds=60)
 
 
 def check_sequence(evidence: Evidence) -> Iterator[Finding]:
@@ -23,7 +28,7 @@ def check_sequence(evidence: Evidence) -> Iterator[Finding]:
         if event.jws is not None and event.binding.get("case") != evidence.case_tag:
             yield _finding(event, Code.CASE_MISMATCH, "an event of another case")
         before = event
-    if before is not None and _time(before) > _text(evidence.manifest.get("created")):
+    if before is not None and _is_later(_time(before), _text(evidence.manifest.get("created"))):
         yield _finding(before, Code.TIME_ORDER, "signed later than the package says it was made")
 
 
@@ -45,6 +50,14 @@ def _check_place(event: EventRecord, expected: int, before: EventRecord | None) 
 def _time(event: EventRecord) -> str:
     """`sigT`; whole seconds in UTC order as text. Empty when unreadable, which the signature check reports."""
     return "" if event.jws is None else _text(event.jws.header.get("sigT"))
+
+
+def _is_later(signed: str, made: str) -> bool:
+    """Whether a signature is dated after the package, beyond what two clocks of one site may differ."""
+    try:
+        return read_instant(signed) - read_instant(made) > SKEW
+    except ValueError:
+        return False
 
 
 def _text(value: object) -> str:

@@ -634,7 +634,7 @@ LISTING = [
     Row(
         name="list removed",
         change=lambda f: without(f, MANIFEST),
-        codes="MANIFEST EXTRA_FILE TENANT_MISMATCH CASE_MISMATCH TIME_ORDER",
+        codes="MANIFEST EXTRA_FILE TENANT_MISMATCH CASE_MISMATCH",
     ),
     Row(name="signature of the list removed", change=lambda f: without(f, MANIFEST_JWS), codes="MANIFEST"),
     Row(name="signature of the list is not a JWS", change=lambda f: {**f, MANIFEST_JWS: b"\xff"}, codes="MANIFEST"),
