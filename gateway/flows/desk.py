@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import provenance
-from gateway.cases.facts import Facts, FormFact, read_facts
+from gateway.cases.facts import Facts, FormFact, RequestedDocument, read_facts
 from gateway.cases.states import DECIDED, CaseState
 from gateway.errors import GatewayError, NotFound
 from gateway.fhir import Json
@@ -20,15 +20,21 @@ from gateway.flows.actors import Actor
 from gateway.flows.services import Services
 from gateway.forms.view import Choice, FormRow, FormView
 from gateway.policy.access import CaseFacts, decide_access, require_access
-from gateway.store.rows import CaseFilter, CaseRow, Cursor, EventRow, ObjectRow, SubmissionRow
+from gateway.store.queries import COUNTED_UP_TO, read_counters, read_worklist
+from gateway.store.rows import CaseFilter, CaseRow, EventRow, ObjectRow, SessionRow, SubmissionRow
 
 __all__ = [
+    "COUNTED_UP_TO",
+    "CaseFilter",
     "CaseLine",
     "CaseSheet",
     "Choice",
     "FormRow",
     "FormSheet",
     "FormView",
+    "Lines",
+    "RequestedDocument",
+    "SessionRow",
     "count_lines",
     "list_lines",
     "load_events",
@@ -41,8 +47,6 @@ __all__ = [
 
 ACTIONS = ("release", "recheck", "override", "cancel", "inquire")
 """What a person may do to a case, as named in the access table after `case.`."""
-MAX_COUNT = 1000
-"""Counters count so far; that many means "or more"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,18 @@ class CaseLine:
     """The row."""
     facts: Facts
     """What the case remembers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """One page of the worklist."""
+
+    lines: tuple[CaseLine, ...]
+    """Its lines."""
+    count: int
+    """How many cases the filter shows, up to `COUNTED_UP_TO`."""
+    after: str
+    """Where the next page begins; empty on the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,21 +117,18 @@ class FormSheet:
     """Whether this person may change answers now."""
 
 
-def list_lines(
-    services: Services, actor: Actor, chosen: CaseFilter, *, after: Cursor | None = None, limit: int = 50
-) -> tuple[CaseLine, ...]:
-    """One page of the tenant's worklist, our own moves first."""
+def list_lines(services: Services, actor: Actor, chosen: CaseFilter, *, after: str = "", limit: int = 50) -> Lines:
+    """One page of the tenant's worklist, our own moves first. InputError for a made-up `after`."""
     require_access(actor.caller, "worklist.read")
-    with services.store.read() as tx:
-        rows = tx.cases.list(actor.tenant, chosen, after=after, limit=limit)
-    return tuple(CaseLine(case=row, facts=read_facts(row.facts)) for row in rows)
+    page = read_worklist(services.store, actor.tenant, chosen, after=after, limit=limit)
+    lines = tuple(CaseLine(case=row, facts=read_facts(row.facts)) for row in page.rows)
+    return Lines(lines=lines, count=page.count, after=page.after)
 
 
 def count_lines(services: Services, actor: Actor, filters: Mapping[str, CaseFilter]) -> dict[str, int]:
-    """How many cases each filter shows, up to `MAX_COUNT`, read at one instant."""
+    """How many cases each filter shows, up to `COUNTED_UP_TO`, read at one instant."""
     require_access(actor.caller, "worklist.read")
-    with services.store.read() as tx:
-        return {name: tx.cases.count(actor.tenant, chosen, at_most=MAX_COUNT) for name, chosen in filters.items()}
+    return read_counters(services.store, actor.tenant, filters)
 
 
 def payer_names(services: Services) -> dict[str, str]:

@@ -1,0 +1,23 @@
+"""CSV that a spreadsheet shows and does not run (security T32, field case B115)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def write(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as CSV text with a header line; every cell is quoted and starts no formula."""
+    out = io.StringIO()
+    writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([inert(cell) for cell in row] for row in rows)
+    return out.getvalue()
+
+
+def inert(cell: str) -> str:
+    """The cell with `'` before whatever a spreadsheet would take for a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell

@@ -1,0 +1,169 @@
+"""A payer's form: open questions first, every answer with where it came from, saved at any time.
+
+The page sends only what was changed on it. Where somebody else saved meanwhile, nothing is overwritten: their
+answers are shown, with what was typed here beside them. Only a person completes a form (dtr:spec-145).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from gateway.errors import Conflict, InputError
+from gateway.flows import desk, forms
+from gateway.web import fields as page_fields
+from gateway.web.case_actions import DONE, conflict
+from gateway.web.case_pages import head
+from gateway.web.fields import Field
+from gateway.web.page import Page
+
+MAX_TEXT: Final = 200_000
+"""Characters of all answers posted at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clash:
+    """A question that two people changed."""
+
+    field: Field
+    """The question, with the value that stands now."""
+    typed: str
+    """What was typed on this page."""
+
+
+def show(page: Page) -> Response:
+    """The form as it stands."""
+    sheet = desk.open_form(page.services, page.who.actor, page.part("case_id"), page.part("form_id"))
+    return _page(page, sheet, _tree(sheet))
+
+
+def save(page: Page) -> Response:
+    """Keep what was changed on the page; what does not fit is shown again with the reason, the rest is kept."""
+    case_id, form_id = page.part("case_id"), page.part("form_id")
+    sheet = desk.open_form(page.services, page.who.actor, case_id, form_id)
+    tree = _tree(sheet)
+    changed = page_fields.changes(page.form, tree)
+    if sum(len(text) for texts in changed.values() for text in texts) > MAX_TEXT:
+        raise InputError("The answers are too long.", code="answer.length", status=422)
+    if changed and page.form.one("draft") != sheet.form.response:
+        return _page(page, sheet, tree, clashes=_clashes(tree, changed), status=409)
+    try:
+        refused = _fill(page, case_id, form_id, dict(changed))
+    except Conflict as error:
+        return conflict(page, sheet.sheet, error.diagnostics())
+    if refused:
+        return _again(page, case_id, form_id, changed, refused)
+    if page.form.one("then") == "complete":
+        return page.go(f"{_address(case_id, form_id)}/complete")
+    return page.go(_address(case_id, form_id) + ("?all=1&done=saved" if page.query("all") else "?done=saved"))
+
+
+def confirm(page: Page) -> Response:
+    """Every answer once more, before a person completes the form."""
+    sheet = desk.open_form(page.services, page.who.actor, page.part("case_id"), page.part("form_id"))
+    return _complete_page(page, sheet)
+
+
+def complete(page: Page) -> Response:
+    """Complete the form, unless its answers changed since they were shown."""
+    case_id, form_id = page.part("case_id"), page.part("form_id")
+    sheet = desk.open_form(page.services, page.who.actor, case_id, form_id)
+    if page.form.one("draft") != sheet.form.response:
+        return conflict(page, sheet.sheet, "The answers changed since you looked at them. Look at them again.")
+    try:
+        forms.complete(page.services, page.who.actor, case_id, form_id)
+    except InputError as error:
+        return _complete_page(page, sheet, error.diagnostics(), 422)
+    except Conflict as error:
+        return conflict(page, desk.open_case(page.services, page.who.actor, case_id), error.diagnostics())
+    return page.go(f"/cases/{case_id}?done=complete")
+
+
+def _fill(page: Page, case_id: str, form_id: str, answers: dict[str, Sequence[Any]]) -> dict[str, str]:
+    """Set the answers; link id → sentence of each that does not fit, the others being kept."""
+    refused: dict[str, str] = {}
+    while answers:
+        try:
+            forms.fill(page.services, page.who.actor, case_id, form_id, answers)
+            break
+        except InputError as error:
+            if error.expression not in answers:
+                raise
+            refused[error.expression] = error.diagnostics()
+            del answers[error.expression]
+    return refused
+
+
+def _again(
+    page: Page, case_id: str, form_id: str, changed: dict[str, tuple[str, ...]], refused: dict[str, str]
+) -> Response:
+    """The page once more, with what does not fit still in its controls."""
+    sheet = desk.open_form(page.services, page.who.actor, case_id, form_id)
+    tree = _tree(sheet)
+    for item in (inner for outer in tree for inner in outer.walk()):
+        if item.row.link_id in refused:
+            item.error = refused[item.row.link_id]
+            unit = page.form.one(f"unit:{item.row.link_id}").strip()
+            page_fields.typed_in(item, changed[item.row.link_id], unit)
+    return _page(page, sheet, tree, status=422, kept=len(changed) - len(refused))
+
+
+def _page(
+    page: Page,
+    sheet: desk.FormSheet,
+    tree: list[Field],
+    *,
+    clashes: Sequence[Clash] = (),
+    status: int = 200,
+    kept: int = 0,
+) -> Response:
+    shows_all = bool(page.query("all")) or not sheet.can_answer
+    shown = tree if shows_all else page_fields.open_only(tree)
+    return page.show(
+        "form.html",
+        status,
+        **head(sheet.sheet, "form"),
+        form=sheet.form,
+        view=sheet.view,
+        fields=shown,
+        errors=[item for outer in shown for item in outer.walk() if item.error and not item.is_hidden],
+        clashes=clashes,
+        shows_all=shows_all,
+        can_answer=sheet.can_answer,
+        kept=kept,
+        done=DONE.get(page.query("done"), "") if status == 200 else "",
+        address=_address(sheet.sheet.case.case_id, sheet.form.form_id),
+    )
+
+
+def _complete_page(page: Page, sheet: desk.FormSheet, error: str = "", status: int = 200) -> Response:
+    view = sheet.view
+    return page.show(
+        "complete.html",
+        status,
+        **head(sheet.sheet, "form"),
+        form=sheet.form,
+        view=view,
+        rows=[row for row in view.rows if row.enabled and not row.hidden] if view else [],
+        error=error,
+        can_complete="form.complete" in sheet.sheet.allowed and sheet.form.status != "completed",
+        address=_address(sheet.sheet.case.case_id, sheet.form.form_id),
+    )
+
+
+def _tree(sheet: desk.FormSheet) -> list[Field]:
+    return page_fields.fields_of(sheet.view, can_answer=sheet.can_answer) if sheet.view else []
+
+
+def _clashes(tree: Sequence[Field], changed: dict[str, tuple[str, ...]]) -> list[Clash]:
+    every = (inner for outer in tree for inner in outer.walk())
+    return [
+        Clash(field=item, typed=", ".join(changed[item.row.link_id])) for item in every if item.row.link_id in changed
+    ]
+
+
+def _address(case_id: str, form_id: str) -> str:
+    return f"/cases/{case_id}/forms/{form_id}"
