@@ -8,6 +8,7 @@ Source: spec/provenance.md §5.2, §6, §13; RFC 7515.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -132,7 +133,8 @@ def _segment(text: str) -> bytes:
 
 
 def _signing_input(protected: str, payload: bytes) -> bytes:
-    return f"{protected}.{b64u(payload)}".encode("ascii")
+    # Bytes all along: a large scan is in memory often enough without copies of it as text.
+    return b"".join((protected.encode("ascii"), b".", base64.urlsafe_b64encode(payload).rstrip(b"=")))
 
 
 def _fits(alg: str, signing_input: bytes, signature: bytes, key: PublicKeyTypes) -> bool:

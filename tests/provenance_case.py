@@ -190,10 +190,12 @@ def build_case(
     ring: KeyRing | None = None,
     case_tag: str = CASE_TAG,
     alter: Callable[[list[DocumentEntry]], list[DocumentEntry]] = list,
+    also: Sequence[Target] = (),
 ) -> CaseBuilder:
     """A case from the order to the payer's answer, written back: 26 events.
 
-    `alter` changes the entries of the document before it is sealed.
+    `alter` changes the entries of the document before it is sealed; `also` is read from the EHR together with
+    the patient and goes into the document.
     """
     case = CaseBuilder(ring=ring or key_ring(), case_tag=case_tag)
     task = {"resourceType": "Task", "status": "requested", "intent": "order", "for": {"reference": f"{EHR}/Patient/p1"}}
@@ -220,6 +222,7 @@ def build_case(
             resource(
                 {"resourceType": "Coverage", "id": "c1", "status": "active", "beneficiary": {"reference": "Patient/p1"}}
             ),
+            *also,
         ],
     )
     observations: list[tuple[SignedEvent, Target]] = []
@@ -310,6 +313,7 @@ def build_case(
         composed,
         employer,
         patient_target,
+        *also,
         order_target,
         *(t for _, t in observations),
         manual_target,

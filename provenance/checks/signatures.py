@@ -162,8 +162,9 @@ def _check_signer(
 
 
 def _check_tenant(evidence: Evidence, event: EventRecord, who: Identifier, anchor: Anchor | None) -> Iterator[Finding]:
-    is_person = anchor is not None and anchor.purpose is Purpose.PERSON
-    if anchor is not None and is_person != is_signed_by_person(event):
+    claims_person = is_signed_by_person(event)
+    is_person = claims_person if anchor is None else anchor.purpose is Purpose.PERSON
+    if is_person != claims_person:
         yield _finding(event, Code.KEY_PURPOSE, "a person's key for an organization, or the reverse")
     if not is_person and who != evidence.tenant:
         yield _finding(event, Code.TENANT_MISMATCH, "signed by another organization than the package's")
