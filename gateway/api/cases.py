@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.doors import CallerDep, ServicesDep, answer
 from gateway.flows import actions, attach, evidence, forms, views
-from gateway.store.queries import CaseFilter, CaseRow
+from gateway.store.rows import CaseFilter, CaseRow
 
 router = APIRouter(tags=["cases"])
 

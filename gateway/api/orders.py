@@ -16,7 +16,7 @@ from gateway.flows.actors import Actor
 from gateway.flows.intake import Accepted, Posted, accept_orders
 from gateway.flows.services import Services
 from gateway.flows.views import summary
-from gateway.store.queries import IdempotencyRow
+from gateway.store.rows import IdempotencyRow
 
 router = APIRouter(tags=["orders"])
 ROUTE = "POST /orders"

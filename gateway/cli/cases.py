@@ -14,7 +14,7 @@ from gateway.fhir.json import parse_object
 from gateway.fhir.xml import parse_xml
 from gateway.flows import actions, evidence, views
 from gateway.flows.intake import Posted, accept_orders
-from gateway.store.queries import CaseFilter
+from gateway.store.rows import CaseFilter
 
 orders = typer.Typer(help="Orders.", no_args_is_help=True)
 cases = typer.Typer(help="Cases: list, show, and what may be done to them.", no_args_is_help=True)

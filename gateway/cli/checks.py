@@ -8,8 +8,8 @@ import typer
 
 from gateway.cli.shared import JsonOption, SettingsOption, print_fields, show
 from gateway.errors import SettingsError
-from gateway.settings import Settings, describe_settings, load_settings
-from payer_endpoints.directory import DirectoryError, load_directory
+from gateway.flows.services import known_payers
+from gateway.settings import describe_settings, load_settings
 
 settings = typer.Typer(help="The settings file.", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def check(settings_file: SettingsOption = None, as_json: JsonOption = False) -> 
     Exit code 10 with the file, the key and what was expected when they cannot be used.
     """
     loaded = load_settings(settings_file)
-    payers = _payers(loaded)
+    payers = known_payers(loaded)
     missing = [
         f"ehr.{key}.token_file" for key, row in loaded.ehr.items() if row.token_file and not row.token_file.is_file()
     ]
@@ -34,15 +34,6 @@ def check(settings_file: SettingsOption = None, as_json: JsonOption = False) -> 
         raise SettingsError(f"{', '.join(missing)}: there is no such file.")
     shown = {**describe_settings(loaded), "payers_known": payers}
     show(shown, as_json, _print)
-
-
-def _payers(loaded: Settings) -> list[str]:
-    try:
-        return [
-            row.slug for row in load_directory(loaded.payers.directories, allow_loopback=loaded.payers.allow_loopback)
-        ]
-    except DirectoryError as error:
-        raise SettingsError(f"payers.directories: {error}") from None
 
 
 def _print(shown: dict[str, Any]) -> None:

@@ -36,6 +36,10 @@ class DemoFailed(GatewayError):
     code = "demo"
 
 
+class MovedMeanwhile(DemoFailed):
+    """What the person was about to do is done already, or cannot be done any more; look again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
     """What the demonstration's person does, as data."""
@@ -80,7 +84,8 @@ class Demo:
             cases = [self._show(case_id) for case_id in self.charts]
             for case in cases:
                 self._tell_state(case)
-            if all(self._act(case) for case in cases):
+            resting = [self._try(case) for case in cases]
+            if all(resting):
                 return
             if monotonic() > until:
                 moving = ", ".join(sorted({case["state"] for case in cases if not self._is_resting(case)}))
@@ -146,6 +151,12 @@ class Demo:
     def _is_resting(self, case: dict[str, Any]) -> bool:
         wanted = self.person.expected.get(self.charts[case["case_id"]].scenario)
         return not case["busy"] and (wanted is None or case["state"] == wanted or case["state"] == "needs_attention")
+
+    def _try(self, case: dict[str, Any]) -> bool:
+        try:
+            return self._act(case)
+        except MovedMeanwhile:
+            return False
 
     def _act(self, case: dict[str, Any]) -> bool:
         """Do what only a person can do; True when the case rests where it should."""
@@ -225,9 +236,11 @@ class Demo:
             except httpx.TransportError:
                 sleep(POLL_SECONDS)
                 continue
-            if answer.status_code in (409, 429, 503) and attempt < 20:
+            if answer.status_code in (429, 503) and attempt < 20:
                 sleep(POLL_SECONDS)
                 continue
+            if answer.status_code == 409:
+                raise MovedMeanwhile("The case moved meanwhile.")
             if answer.is_error:
                 raise DemoFailed(f"{method} {path.split('/')[1]} answered {answer.status_code}: {answer.text[:300]}")
             return answer.content

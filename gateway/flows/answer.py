@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from gateway.cases.decisions import CaseDecision, Decision
+from gateway.cases.decisions import CaseDecision, Decision, ItemDecision
 from gateway.cases.facts import Facts, RequestedDocument, WriteBack
 from gateway.cases.states import CaseState
 from gateway.clients.payer import Exchange
@@ -91,8 +91,10 @@ def load_answer_or_none(services: Services, case: CaseRow, facts: Facts) -> Json
 
 
 def _record(services: Services, case: CaseRow, facts: Facts, received: bytes, bundle: Json, request: bytes) -> CaseRow:
-    answer = pas.read_pas_answer(bundle, parse_json(request))
-    decision = decide_roll_up(answer, submitted=_sequences(parse_json(request)))
+    sent = parse_json(request)
+    answer = pas.read_pas_answer(bundle, sent)
+    previous = _previous(services, case, facts, sent)
+    decision = decide_roll_up(answer, previous=previous, submitted=_sequences(sent))
     kept = dump_json(bundle)
     changed = _facts(services, case, facts, answer, decision, kept)
     act = Act(
@@ -129,6 +131,12 @@ def _record(services: Services, case: CaseRow, facts: Facts, received: bytes, bu
         objects=objects,
         changes=changes,
     )
+
+
+def _previous(services: Services, case: CaseRow, facts: Facts, sent: Json) -> tuple[ItemDecision, ...]:
+    """What the items were decided before: an answer may leave out what did not change."""
+    known = load_answer_or_none(services, case, facts)
+    return decide_roll_up(pas.read_pas_answer(known, sent)).items if known is not None else ()
 
 
 def _sequences(request: Json) -> frozenset[int]:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from gateway.cases.decisions import NEEDS_AUTHORIZATION, NEEDS_FORMS, NeedAction
 from gateway.cases.facts import Facts
 from gateway.cases.states import CaseState
+from gateway.clinical.chart import order_day
 from gateway.clinical.evaluate import Evaluation, evaluate
 from gateway.clinical.rules import Rule, choose_rule
 from gateway.fhir import Json
@@ -61,9 +62,7 @@ def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         facts.succeeded("check-rules"),
         evaluation=Item.body(trace, "application/json").digest,
         verdict=found.verdict if found else "",
-        lines=tuple(element.line for element in found.elements if element.status in ("unmet", "indeterminate"))
-        if found
-        else (),
+        lines=_lines(found),
     )
     act = Act(
         verb="evaluate",
@@ -92,6 +91,14 @@ def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     )
 
 
+def _lines(found: Evaluation | None) -> tuple[str, ...]:
+    """One sentence per missing or undecided element, those of an incomplete red flag first."""
+    if found is None:
+        return ()
+    flags = tuple(found.red_flag_lines) if found.verdict == "RED_FLAG_INCOMPLETE" else ()
+    return (*flags, *(element.line for element in found.elements if element.status in ("unmet", "indeterminate")))
+
+
 def settle(services: Services, facts: Facts, found: Evaluation | None) -> Settlement:
     """Steps: (1) the payer closes it; (2) a person has to act first; (3) our rule holds it; (4) it goes on."""
     action = NeedAction(facts.need_action)
@@ -110,7 +117,7 @@ def _held(services: Services, found: Evaluation) -> Settlement:
     missing = sum(element.status in ("unmet", "indeterminate") for element in found.elements)
     resume = found.resume_on
     sentence = f"Conservative care is incomplete: {missing} element{'s' if missing != 1 else ''} missing or undecided."
-    if resume is not None:
+    if resume is not None and resume > services.clock.now().date():
         sentence += f" Looked at again on {resume.isoformat()}."
     return Settlement(state=_S.HELD, next_action=sentence, wake=_wake_at(services, resume))
 
@@ -132,7 +139,7 @@ def _rule_for(services: Services, case: CaseRow, snapshot: Snapshot, order: Json
         plan_ids=tuple(str(item.get("value", "")) for item in coverage.get("class") or () if isinstance(item, Mapping)),
         state=_practice_state(snapshot),
         code=code,
-        on=_order_date(services, order),
+        on=order_day(order, services.zone_of(snapshot.record), services.clock.now())[0],
     )
 
 
@@ -189,10 +196,3 @@ def _practice_state(snapshot: Snapshot) -> str:
             if isinstance(first, Mapping) and first.get("state"):
                 return str(first["state"])
     return ""
-
-
-def _order_date(services: Services, order: Json) -> date:
-    try:
-        return date.fromisoformat(str(order.get("authoredOn", ""))[:10])
-    except ValueError:
-        return services.clock.now().date()

@@ -189,6 +189,11 @@ def _open_ehr(ehr_id: str, row: EhrSettings, clock: Clock) -> EhrClient:
     return EhrClient(transport, token, page_size=row.page_size)
 
 
+def known_payers(settings: Settings) -> list[str]:
+    """Slugs of every payer row the settings lead to. Raises SettingsError that names the row at fault."""
+    return [row.slug for row in _open_directory(settings)]
+
+
 def _open_directory(settings: Settings) -> Directory:
     try:
         return load_directory(settings.payers.directories, allow_loopback=settings.payers.allow_loopback)
