@@ -6,7 +6,7 @@ What DBOS would do by itself, and what is done instead:
 3. it pickles arguments: ours are JSON lists of short ids, and nothing else can be written or read;
 4. its threads are unbounded and a claim may outrun them: each queue has a limit and the threads are their sum;
 5. a failed job's message and the log would carry exception texts: only classes get out;
-6. a duplicate key aborts a PostgreSQL transaction: each enqueue has a savepoint;
+6. a duplicate key aborts a PostgreSQL transaction: each enqueue has a savepoint there (SQLite needs none);
 7. finished jobs stay for ever: they are deleted after an hour;
 8. a job taken by a process that does not know its name stays taken: it is returned to its queue;
 9. its pause between two looks is fixed: ours is short while there is work.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -169,8 +170,11 @@ class DbosJobs:
     def _insert(self, connection: Connection, options: dict[str, Any], ids: tuple[str, ...]) -> bool:
         require_job(options["workflow_name"], ids, options["deduplication_id"], options.get("queue_partition_key", ""))
         chosen: Any = options
+        savepoint: AbstractContextManager[Any] = (
+            nullcontext() if connection.dialect.name == "sqlite" else connection.begin_nested()
+        )
         try:
-            with connection.begin_nested():
+            with savepoint:
                 self._in_transaction.enqueue_in_transaction(connection, chosen, *ids)
         except DBOSQueueDeduplicatedError:
             return False

@@ -1,4 +1,4 @@
-"""Case rows: compare-and-set on `version`, keyset pages for the worklist, due rows for the sweep."""
+"""Case rows: compare-and-set on `version`, worklist pages, due rows for the sweep."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.errors import Conflict, NotFound
-from gateway.store.base import ALL_TENANTS, Repository, record_of, values_of
+from gateway.store.base import ALL_TENANTS, Repository, of, record_of, values_of
 from gateway.store.rows import CaseFilter, CaseRow, Cursor
 from gateway.store.tables import case_words, cases
 from gateway.store.worklist import (
@@ -26,6 +26,23 @@ from gateway.store.worklist import (
 
 __all__ = ["Cases", "cursor_of"]
 
+_OF_TENANT = cases.c.tenant_id == of("tenant")
+_BY_ID = sa.select(cases).where(_OF_TENANT, cases.c.case_id == of("case"))
+_BY_ORDER_KEY = sa.select(cases).where(_OF_TENANT, cases.c.order_key == of("key"))
+_BY_ORDER = (
+    sa.select(cases)
+    .where(_OF_TENANT, cases.c.order_reference == of("order"))
+    .order_by(cases.c.created_at, cases.c.case_id)
+)
+_BY_STATE = sa.select(cases.c.state, sa.func.count().label("number")).where(_OF_TENANT).group_by(cases.c.state)
+_DUE = sa.select(cases).where(cases.c.due_at <= of("now")).order_by(cases.c.due_at, cases.c.case_id).limit(of("limit"))
+_DUE_BEHIND = _DUE.where(
+    sa.tuple_(cases.c.due_at, cases.c.case_id)
+    > sa.tuple_(sa.bindparam("of_due", type_=cases.c.due_at.type), sa.bindparam("of_case", type_=cases.c.case_id.type))
+)
+_NEXT_DUE = sa.select(sa.func.min(cases.c.due_at))
+_FORGET_WORDS = sa.delete(case_words).where(case_words.c.tenant_id == of("tenant"), case_words.c.case_id == of("case"))
+
 
 class Cases(Repository):
     """Named queries over case rows."""
@@ -34,7 +51,7 @@ class Cases(Repository):
         """Stores a new case; raises Conflict where the order already has one (`by_order_key` finds it)."""
         if not self._insert_new(cases, values_of(row) | derived(row)):
             raise Conflict("This order already has a case.", code="conflict.order-key")
-        self._write_words(row)
+        self._add_words(row)
         return row
 
     def get(self, tenant_id: str, case_id: str) -> CaseRow:
@@ -46,20 +63,17 @@ class Cases(Repository):
 
     def find(self, tenant_id: str, case_id: str) -> CaseRow | None:
         """The case, or None."""
-        row = self._one(tenant_id, sa.select(cases).where(_is(tenant_id, case_id)))
+        row = self._one(tenant_id, _BY_ID, of_case=case_id)
         return record_of(CaseRow, row) if row else None
 
     def by_order_key(self, tenant_id: str, order_key: str) -> CaseRow | None:
         """The order's case, or None."""
-        where = (cases.c.tenant_id == tenant_id, cases.c.order_key == order_key)
-        row = self._one(tenant_id, sa.select(cases).where(*where))
+        row = self._one(tenant_id, _BY_ORDER_KEY, of_key=order_key)
         return record_of(CaseRow, row) if row else None
 
     def by_order_reference(self, tenant_id: str, order_reference: str) -> tuple[CaseRow, ...]:
         """Cases of the order `Type/id`, oldest first; several where several coverages apply."""
-        where = (cases.c.tenant_id == tenant_id, cases.c.order_reference == order_reference)
-        ordered = sa.select(cases).where(*where).order_by(cases.c.created_at, cases.c.case_id)
-        return self._records(tenant_id, ordered)
+        return self._records(tenant_id, _BY_ORDER, of_order=order_reference)
 
     def update(self, tenant_id: str, case_id: str, expected_version: int, **changes: Any) -> CaseRow:
         """Changes the fields named and returns the new row.
@@ -67,12 +81,11 @@ class Cases(Repository):
         Raises Conflict where the case no longer has `expected_version`. `version` and `updated_at`
         move by themselves; `updated_at` may be given.
         """
-        changes = {"updated_at": self._now()} | changes
-        where = sa.and_(_is(tenant_id, case_id), cases.c.version == expected_version)
-        values = changes | derived_changes(changes) | {"version": expected_version + 1}
-        row = record_of(CaseRow, self._compare_and_set(tenant_id, cases, where, values))
+        values = {"updated_at": self._now()} | changes | derived_changes(changes)
+        row = record_of(CaseRow, self._compare_and_set(cases, tenant_id, case_id, expected_version, values))
         if changes.keys() & set(WORD_FIELDS):
-            self._write_words(row)
+            self._change(tenant_id, _FORGET_WORDS, of_case=case_id)
+            self._add_words(row)
         return row
 
     def list(
@@ -85,9 +98,7 @@ class Cases(Repository):
 
     def count_by_state(self, tenant_id: str) -> dict[str, int]:
         """How many cases are in each state; states without a case are absent. Reads an entry for every case."""
-        statement = sa.select(cases.c.state, sa.func.count().label("number")).where(cases.c.tenant_id == tenant_id)
-        found = self._all(tenant_id, statement.group_by(cases.c.state))
-        return {row["state"]: int(row["number"]) for row in found}
+        return {row["state"]: int(row["number"]) for row in self._all(tenant_id, _BY_STATE)}
 
     def count(self, tenant_id: str, chosen: CaseFilter, *, at_most: int = 10_000) -> int:
         """How many cases the filter shows, counted up to `at_most`: that many means "or more"."""
@@ -99,15 +110,14 @@ class Cases(Repository):
 
         `after` is the last row of the page before.
         """
-        statement = sa.select(cases).where(cases.c.due_at <= now)
-        if after is not None:
-            place = (sa.literal(after.due_at, cases.c.due_at.type), sa.literal(after.case_id, cases.c.case_id.type))
-            statement = statement.where(sa.tuple_(cases.c.due_at, cases.c.case_id) > sa.tuple_(*place))
-        return self._records(ALL_TENANTS, statement.order_by(cases.c.due_at, cases.c.case_id).limit(limit))
+        if after is None:
+            return self._records(ALL_TENANTS, _DUE, of_now=now, of_limit=limit)
+        place = {"of_due": after.due_at, "of_case": after.case_id}
+        return self._records(ALL_TENANTS, _DUE_BEHIND, of_now=now, of_limit=limit, **place)
 
     def next_due_at(self) -> datetime | None:
         """When the next case of any tenant is due; None where none is."""
-        found: datetime | None = self._value(ALL_TENANTS, sa.select(sa.func.min(cases.c.due_at)))
+        found: datetime | None = self._value(ALL_TENANTS, _NEXT_DUE)
         return found
 
     def _search(self, tenant_id: str, chosen: CaseFilter) -> Search:
@@ -117,17 +127,11 @@ class Cases(Repository):
         counted = self._one(tenant_id, hits_statement(tenant_id, words))
         return plan_search(words, [int(hits) for hits in counted.values()] if counted else [0])
 
-    def _records(self, tenant_id: str, statement: sa.Select[Any]) -> tuple[CaseRow, ...]:
-        return tuple(record_of(CaseRow, row) for row in self._all(tenant_id, statement))
+    def _records(self, tenant_id: str, statement: sa.Select[Any], **values: Any) -> tuple[CaseRow, ...]:
+        return tuple(record_of(CaseRow, row) for row in self._all(tenant_id, statement, **values))
 
-    def _write_words(self, row: CaseRow) -> None:
-        owned = (case_words.c.tenant_id == row.tenant_id, case_words.c.case_id == row.case_id)
-        self._change(row.tenant_id, sa.delete(case_words).where(*owned))
+    def _add_words(self, row: CaseRow) -> None:
         words = words_of(getattr(row, name) for name in WORD_FIELDS)
         rows = [{"tenant_id": row.tenant_id, "word": word, "case_id": row.case_id} for word in words]
         if rows:
             self._insert_all(row.tenant_id, case_words, rows)
-
-
-def _is(tenant_id: str, case_id: str) -> sa.ColumnElement[bool]:
-    return sa.and_(cases.c.tenant_id == tenant_id, cases.c.case_id == case_id)

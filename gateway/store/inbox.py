@@ -8,9 +8,39 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.errors import Conflict, NotFound
-from gateway.store.base import ALL_TENANTS, Repository, record_of, values_of
+from gateway.store.base import ALL_TENANTS, Repository, of, record_of, values_of
 from gateway.store.rows import NotificationRow, SubscriptionRow
 from gateway.store.tables import notifications, subscriptions
+
+_OWN = subscriptions.c.tenant_id == of("tenant")
+_SUBSCRIPTION = sa.select(subscriptions).where(_OWN, subscriptions.c.subscription_id == of("subscription"))
+_BY_TOKEN = sa.select(subscriptions).where(subscriptions.c.token_sha256 == of("token"))
+_FOR_PAYER = (
+    sa.select(subscriptions)
+    .where(_OWN, subscriptions.c.payer == of("payer"))
+    .order_by(subscriptions.c.created_at.desc())
+)
+
+_RECEIVED = sa.and_(notifications.c.tenant_id == of("tenant"), notifications.c.notification_id == of("notification"))
+_NOTIFICATION = sa.select(notifications).where(_RECEIVED)
+_FOR_CASE = (
+    sa.select(notifications)
+    .where(notifications.c.tenant_id == of("tenant"), notifications.c.case_id == of("case"))
+    .order_by(notifications.c.received_at, notifications.c.notification_id)
+)
+_QUARANTINED = (
+    sa.select(notifications)
+    .where(notifications.c.tenant_id == of("tenant"), notifications.c.quarantined != "")
+    .order_by(notifications.c.received_at.desc())
+    .limit(of("limit"))
+)
+_UNPROCESSED = (
+    sa.select(notifications)
+    .where(notifications.c.processed_at.is_(None))
+    .order_by(notifications.c.received_at, notifications.c.notification_id)
+    .limit(of("limit"))
+)
+_FINISH = sa.update(notifications).where(_RECEIVED, notifications.c.processed_at.is_(None))
 
 
 class Subscriptions(Repository):
@@ -24,7 +54,7 @@ class Subscriptions(Repository):
 
     def get(self, tenant_id: str, subscription_id: str) -> SubscriptionRow:
         """The subscription; raises NotFound."""
-        row = self._one(tenant_id, sa.select(subscriptions).where(_is(tenant_id, subscription_id)))
+        row = self._one(tenant_id, _SUBSCRIPTION, of_subscription=subscription_id)
         if row is None:
             raise NotFound("There is no such subscription.")
         return record_of(SubscriptionRow, row)
@@ -34,19 +64,16 @@ class Subscriptions(Repository):
 
         The one look-up without a tenant: the token is the credential and names the tenant.
         """
-        row = self._one(ALL_TENANTS, sa.select(subscriptions).where(subscriptions.c.token_sha256 == token_sha256))
+        row = self._one(ALL_TENANTS, _BY_TOKEN, of_token=token_sha256)
         return record_of(SubscriptionRow, row) if row else None
 
     def for_payer(self, tenant_id: str, payer: str) -> tuple[SubscriptionRow, ...]:
         """Subscriptions at the payer, newest first."""
-        where = (subscriptions.c.tenant_id == tenant_id, subscriptions.c.payer == payer)
-        ordered = sa.select(subscriptions).where(*where).order_by(subscriptions.c.created_at.desc())
-        return tuple(record_of(SubscriptionRow, row) for row in self._all(tenant_id, ordered))
+        return tuple(record_of(SubscriptionRow, row) for row in self._all(tenant_id, _FOR_PAYER, of_payer=payer))
 
     def update(self, tenant_id: str, subscription_id: str, expected_version: int, **changes: Any) -> SubscriptionRow:
         """Changes the fields named; raises Conflict where the row no longer has `expected_version`."""
-        where = sa.and_(_is(tenant_id, subscription_id), subscriptions.c.version == expected_version)
-        row = self._compare_and_set(tenant_id, subscriptions, where, changes | {"version": expected_version + 1})
+        row = self._compare_and_set(subscriptions, tenant_id, subscription_id, expected_version, changes)
         return record_of(SubscriptionRow, row)
 
 
@@ -59,47 +86,29 @@ class Notifications(Repository):
 
     def get(self, tenant_id: str, notification_id: str) -> NotificationRow:
         """The notification with its bytes; raises NotFound."""
-        found = sa.select(notifications).where(
-            notifications.c.tenant_id == tenant_id, notifications.c.notification_id == notification_id
-        )
-        row = self._one(tenant_id, found)
+        row = self._one(tenant_id, _NOTIFICATION, of_notification=notification_id)
         if row is None:
             raise NotFound("There is no such notification.")
         return record_of(NotificationRow, row)
 
     def for_case(self, tenant_id: str, case_id: str) -> tuple[NotificationRow, ...]:
         """Notifications matched to the case, oldest first."""
-        return self._ordered(tenant_id, notifications.c.case_id == case_id)
+        return self._records(tenant_id, _FOR_CASE, of_case=case_id)
 
     def quarantined(self, tenant_id: str, limit: int = 100) -> tuple[NotificationRow, ...]:
         """Notifications that changed nothing, newest first, at most `limit`."""
-        where = (notifications.c.tenant_id == tenant_id, notifications.c.quarantined != "")
-        newest = sa.select(notifications).where(*where).order_by(notifications.c.received_at.desc()).limit(limit)
-        return tuple(record_of(NotificationRow, row) for row in self._all(tenant_id, newest))
+        return self._records(tenant_id, _QUARANTINED, of_limit=limit)
 
     def unprocessed(self, limit: int = 100) -> tuple[NotificationRow, ...]:
         """Notifications of all tenants that nobody finished, oldest first. For the sweep alone."""
-        waiting = sa.select(notifications).where(notifications.c.processed_at.is_(None))
-        ordered = waiting.order_by(notifications.c.received_at, notifications.c.notification_id).limit(limit)
-        return tuple(record_of(NotificationRow, row) for row in self._all(ALL_TENANTS, ordered))
+        return self._records(ALL_TENANTS, _UNPROCESSED, of_limit=limit)
 
     def finish(
         self, tenant_id: str, notification_id: str, at: datetime, *, case_id: str | None = None, quarantined: str = ""
     ) -> bool:
         """Marks it processed, once; False where it already was."""
-        where = (
-            notifications.c.tenant_id == tenant_id,
-            notifications.c.notification_id == notification_id,
-            notifications.c.processed_at.is_(None),
-        )
-        values = {"processed_at": at, "case_id": case_id, "quarantined": quarantined}
-        return self._change(tenant_id, sa.update(notifications).where(*where).values(**values)) == 1
+        done = _FINISH.values(processed_at=at, case_id=case_id, quarantined=quarantined)
+        return self._change(tenant_id, done, of_notification=notification_id) == 1
 
-    def _ordered(self, tenant_id: str, *where: sa.ColumnElement[bool]) -> tuple[NotificationRow, ...]:
-        statement = sa.select(notifications).where(notifications.c.tenant_id == tenant_id, *where)
-        ordered = statement.order_by(notifications.c.received_at, notifications.c.notification_id)
-        return tuple(record_of(NotificationRow, row) for row in self._all(tenant_id, ordered))
-
-
-def _is(tenant_id: str, subscription_id: str) -> sa.ColumnElement[bool]:
-    return sa.and_(subscriptions.c.tenant_id == tenant_id, subscriptions.c.subscription_id == subscription_id)
+    def _records(self, tenant_id: str, statement: sa.Select[Any], **values: Any) -> tuple[NotificationRow, ...]:
+        return tuple(record_of(NotificationRow, row) for row in self._all(tenant_id, statement, **values))

@@ -7,11 +7,16 @@ import hashlib
 import sqlalchemy as sa
 
 from gateway.errors import IntegrityError, NotFound
-from gateway.store.base import Repository, record_of
+from gateway.store.base import Repository, of, record_of
 from gateway.store.rows import ObjectRow
 from gateway.store.tables import objects
 
-_known = sa.select(*[column for column in objects.c if column.name != "body"])
+_OF_CASE = sa.and_(objects.c.tenant_id == of("tenant"), objects.c.case_id == of("case"))
+_IS = sa.and_(_OF_CASE, objects.c.digest == of("digest"))
+_KNOWN = sa.select(*[column for column in objects.c if column.name != "body"])
+_ONE = _KNOWN.where(_IS)
+_ALL = _KNOWN.where(_OF_CASE).order_by(objects.c.created_at, objects.c.digest)
+_BODY = sa.select(objects.c.body).where(_IS)
 
 
 class Objects(Repository):
@@ -34,8 +39,7 @@ class Objects(Repository):
 
     def get(self, tenant_id: str, case_id: str, digest: str) -> bytes:
         """The exact bytes; raises NotFound, or IntegrityError where they no longer have this digest."""
-        statement = sa.select(objects.c.body).where(_is(tenant_id, case_id, digest))
-        body: bytes | None = self._value(tenant_id, statement)
+        body: bytes | None = self._value(tenant_id, _BODY, of_case=case_id, of_digest=digest)
         if body is None:
             raise NotFound("There is no such object.")
         if hashlib.sha256(body).hexdigest() != digest:
@@ -44,17 +48,11 @@ class Objects(Repository):
 
     def describe(self, tenant_id: str, case_id: str, digest: str) -> ObjectRow:
         """Type and size of the bytes; raises NotFound."""
-        row = self._one(tenant_id, _known.where(_is(tenant_id, case_id, digest)))
+        row = self._one(tenant_id, _ONE, of_case=case_id, of_digest=digest)
         if row is None:
             raise NotFound("There is no such object.")
         return record_of(ObjectRow, row)
 
     def list(self, tenant_id: str, case_id: str) -> tuple[ObjectRow, ...]:
         """What the case stores, oldest first, without the bytes."""
-        of_case = (objects.c.tenant_id == tenant_id, objects.c.case_id == case_id)
-        ordered = _known.where(*of_case).order_by(objects.c.created_at, objects.c.digest)
-        return tuple(record_of(ObjectRow, row) for row in self._all(tenant_id, ordered))
-
-
-def _is(tenant_id: str, case_id: str, digest: str) -> sa.ColumnElement[bool]:
-    return sa.and_(objects.c.tenant_id == tenant_id, objects.c.case_id == case_id, objects.c.digest == digest)
+        return tuple(record_of(ObjectRow, row) for row in self._all(tenant_id, _ALL, of_case=case_id))

@@ -17,10 +17,10 @@ def _key(name: str) -> sa.Column[str]:
     return sa.Column(name, plain_text(), primary_key=True, nullable=False)
 
 
-def _of_open_cases(name: str, column: str) -> sa.Index:
-    """An index of open cases by `column` in the worklist's order."""
-    columns = ("tenant_id", column, "move_rank", "sort_at", "case_id")
-    return sa.Index(name, *columns, postgresql_where=sa.text("is_open"), sqlite_where=sa.text("is_open = 1"))
+def _of_open_cases(name: str, *columns: str) -> sa.Index:
+    """An index that open cases alone are in."""
+    names = ("tenant_id", *columns)
+    return sa.Index(name, *names, postgresql_where=sa.text("is_open"), sqlite_where=sa.text("is_open = 1"))
 
 
 cases = sa.Table(
@@ -66,8 +66,18 @@ cases = sa.Table(
     sa.UniqueConstraint("tenant_id", "order_key", name="cases_order_key"),
     sa.Index("cases_worklist", "tenant_id", "is_open", "move_rank", "sort_at", "case_id"),
     sa.Index("cases_state", "tenant_id", "state", "move_rank", "sort_at", "case_id"),
-    _of_open_cases("cases_owner", "owner"),
-    _of_open_cases("cases_payer", "payer"),
+    _of_open_cases("cases_owner", "owner", "move_rank", "sort_at", "case_id"),
+    _of_open_cases("cases_payer", "payer", "move_rank", "sort_at", "case_id"),
+    _of_open_cases("cases_expedited", "is_expedited", "move_rank", "sort_at", "case_id"),
+    _of_open_cases("cases_service_on", "service_on"),
+    _of_open_cases("cases_updated", "updated_at"),
+    sa.Index(
+        "cases_approval_ends",
+        "tenant_id",
+        "approval_ends_on",
+        postgresql_where=sa.text("approval_ends_on IS NOT NULL"),
+        sqlite_where=sa.text("approval_ends_on IS NOT NULL"),
+    ),
     sa.Index("cases_patient", "tenant_id", "patient_reference"),
     sa.Index("cases_order", "tenant_id", "order_reference"),
     sa.Index(

@@ -34,8 +34,10 @@ WORD_FIELDS = (
     "authorization_number",
     "case_id",
 )
-MANY_HITS = 5000
-"""A word with so many entries is not looked up first."""
+MANY_HITS = 20_000
+"""A word with so many entries is never looked up first."""
+MANY_CASES = 5_000
+"""A search of one word with so many entries is walked instead: a hit is never far."""
 MAX_WORDS = 64
 MAX_WORD_CHARACTERS = 64
 _LAST_CHARACTER = "\U0010ffff"
@@ -56,7 +58,8 @@ def hits_statement(tenant_id: str, words: Sequence[str]) -> sa.Select[Any]:
     """One row: how many entries each word has, counted up to `MANY_HITS`."""
     counted = []
     for word in words:
-        hits = sa.select(case_words.c.case_id).where(*_begins(tenant_id, word)).limit(MANY_HITS).subquery()
+        entries = sa.select(case_words.c.case_id).where(*_begins(tenant_id, word, case_words))
+        hits = entries.limit(MANY_HITS).subquery()
         counted.append(sa.select(sa.func.count()).select_from(hits).scalar_subquery())
     return sa.select(*counted)
 
@@ -64,7 +67,8 @@ def hits_statement(tenant_id: str, words: Sequence[str]) -> sa.Select[Any]:
 def plan_search(words: Sequence[str], hits: Sequence[int]) -> Search:
     """Where to start a search, given the answer to `hits_statement`."""
     fewest, rarest = min(zip(hits, words, strict=True))
-    return Search(words=tuple(words), rare=rarest if fewest < MANY_HITS else "")
+    limit = MANY_CASES if len(words) == 1 else MANY_HITS
+    return Search(words=tuple(words), rare=rarest if fewest < limit else "")
 
 
 def page_statement(
@@ -122,8 +126,8 @@ def conditions(tenant_id: str, chosen: CaseFilter, search: Search) -> list[sa.Co
     found += [columns[name] == wanted for name in _SAME if (wanted := getattr(chosen, name))]
     found += [columns[name] == value for name in _OPTIONAL if (value := getattr(chosen, name)) is not None]
     if search.rare:
-        found.append(columns.case_id.in_(sa.select(_few(tenant_id, search.rare).c.case_id)))
-    return found + _limits(chosen) + [_has_word(tenant_id, word) for word in search.words if word != search.rare]
+        return [*found, *_limits(chosen), columns.case_id.in_(sa.select(_few(tenant_id, search).c.case_id))]
+    return found + _limits(chosen) + [_has_word(tenant_id, word, columns.case_id) for word in search.words]
 
 
 def _branches(chosen: CaseFilter, search: Search) -> list[sa.ColumnElement[bool]]:
@@ -154,21 +158,23 @@ def _limits(chosen: CaseFilter) -> list[sa.ColumnElement[bool]]:
     return [column < limit for column, limit in pairs if limit is not None]
 
 
-def _begins(tenant_id: str, word: str) -> tuple[sa.ColumnElement[bool], ...]:
+def _begins(tenant_id: str, word: str, words: Any) -> tuple[sa.ColumnElement[bool], ...]:
     """Entries of words that begin so; a range, so that the index serves it."""
-    words = case_words.c
-    return words.tenant_id == tenant_id, words.word >= word, words.word < word + _LAST_CHARACTER
+    return words.c.tenant_id == tenant_id, words.c.word >= word, words.c.word < word + _LAST_CHARACTER
 
 
-def _few(tenant_id: str, word: str) -> sa.CTE:
-    """The cases of a rare word, found before anything else is looked at."""
-    return sa.select(case_words.c.case_id).distinct().where(*_begins(tenant_id, word)).cte().prefix_with("MATERIALIZED")
+def _few(tenant_id: str, search: Search) -> sa.CTE:
+    """The cases of a search with a rare word, found in the words alone before any case is looked at."""
+    others = [_has_word(tenant_id, word, case_words.c.case_id) for word in search.words if word != search.rare]
+    found = sa.select(case_words.c.case_id).distinct().where(*_begins(tenant_id, search.rare, case_words), *others)
+    return found.cte().prefix_with("MATERIALIZED")
 
 
-def _has_word(tenant_id: str, word: str) -> sa.ColumnElement[bool]:
+def _has_word(tenant_id: str, word: str, case_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     """Whether the case has a word that begins so, asked case by case: a scalar, which no join replaces."""
-    own = sa.select(sa.literal(1)).where(case_words.c.case_id == cases.c.case_id, *_begins(tenant_id, word))
-    return own.correlate(cases).limit(1).scalar_subquery() == 1
+    own = case_words.alias()
+    asked = sa.select(sa.literal(1)).where(own.c.case_id == case_id, *_begins(tenant_id, word, own))
+    return asked.correlate(cases, case_words).limit(1).scalar_subquery() == 1
 
 
 def _behind(place: Cursor) -> sa.ColumnElement[bool]:

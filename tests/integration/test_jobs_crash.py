@@ -171,7 +171,7 @@ def check_exactly_once(url: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.threat("T13")
-@pytest.mark.timeout(60 + 5 * CRASHES)
+@pytest.mark.timeout(120 + 30 * CRASHES)
 def test_sqlite_survives_kills(tmp_path: Path) -> None:
     from tests.postgres import store_url
 
@@ -184,7 +184,7 @@ def test_sqlite_survives_kills(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.threat("T13")
-@pytest.mark.timeout(60 + 5 * CRASHES)
+@pytest.mark.timeout(120 + 30 * CRASHES)
 def test_peers_on_postgresql_take_over(tmp_path: Path) -> None:
     from tests.postgres import store_url
 
@@ -195,7 +195,7 @@ def test_peers_on_postgresql_take_over(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.threat("T13")
-@pytest.mark.timeout(60 + 5 * CRASHES)
+@pytest.mark.timeout(120 + 30 * CRASHES)
 def test_postgresql_alone_survives_kills(tmp_path: Path) -> None:
     from tests.postgres import store_url
 

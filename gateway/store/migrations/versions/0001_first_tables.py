@@ -33,6 +33,7 @@ TENANT_TABLES = (
 def upgrade() -> None:
     """Makes the tables and their guards."""
     _cases()
+    _worklist_indexes()
     _history()
     _exchange()
     _guards()
@@ -97,15 +98,6 @@ def _cases() -> None:
         sqlite_where=sa.text("due_at IS NOT NULL"),
     )
     op.create_index("cases_order", "cases", ["tenant_id", "order_reference"], unique=False)
-    for name, column in (("cases_owner", "owner"), ("cases_payer", "payer")):
-        op.create_index(
-            name,
-            "cases",
-            ["tenant_id", column, "move_rank", "sort_at", "case_id"],
-            unique=False,
-            postgresql_where=sa.text("is_open"),
-            sqlite_where=sa.text("is_open = 1"),
-        )
     op.create_index("cases_patient", "cases", ["tenant_id", "patient_reference"], unique=False)
     op.create_index("cases_state", "cases", ["tenant_id", "state", "move_rank", "sort_at", "case_id"], unique=False)
     op.create_index(
@@ -120,6 +112,23 @@ def _cases() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "word", "case_id"),
     )
     op.create_index("case_words_case", "case_words", ["tenant_id", "case_id", "word"], unique=False)
+
+
+def _worklist_indexes() -> None:
+    order = ("move_rank", "sort_at", "case_id")
+    _index_open_cases("cases_owner", "owner", *order)
+    _index_open_cases("cases_payer", "payer", *order)
+    _index_open_cases("cases_expedited", "is_expedited", *order)
+    _index_open_cases("cases_service_on", "service_on")
+    _index_open_cases("cases_updated", "updated_at")
+    has_end = sa.text("approval_ends_on IS NOT NULL")
+    columns = ["tenant_id", "approval_ends_on"]
+    op.create_index("cases_approval_ends", "cases", columns, postgresql_where=has_end, sqlite_where=has_end)
+
+
+def _index_open_cases(name: str, *columns: str) -> None:
+    names = ["tenant_id", *columns]
+    op.create_index(name, "cases", names, postgresql_where=sa.text("is_open"), sqlite_where=sa.text("is_open = 1"))
 
 
 def _history() -> None:
