@@ -20,7 +20,7 @@ from gateway.forms.query import QueryAnswer, run_query
 from gateway.forms.slots import Slot
 from gateway.profiles import dtr_sdc
 from gateway.profiles.dtr_sdc import FormExpression
-from gateway.reasoning.defines import DefineEvaluator, Source
+from gateway.reasoning.defines import DefineEvaluator, InlineEvaluator, Source
 from gateway.reasoning.fhirpath import FhirPath, Item
 from gateway.reasoning.fhirpath_conversions import to_text
 from gateway.reasoning.fhirpath_items import Place, items_of, system_value, typed_item
@@ -148,21 +148,21 @@ class Scope:
         return "".join(done)
 
     def _define(self, expression: FormExpression) -> Evaluated:
-        name = read_define_name(expression.expression)
-        if name is None or self._means.evaluator is None:
-            return Evaluated(
-                reason=NO_ENGINE,
-                code="logic.unavailable",
-                define=name.define if name else "",
-                library=(name.library or "") if name else "",
-            )
-        result = self._means.evaluator.evaluate(name.define, name.library)
+        name = None if expression.elm else read_define_name(expression.expression)
+        define, library = (name.define, name.library) if name else (expression.name, None)
+        engine = self._means.evaluator
+        if engine is not None and name is not None:
+            result = engine.evaluate(name.define, name.library)
+        elif expression.elm and (inline := _inline_engine(engine)) is not None:
+            result = inline.evaluate_elm(expression.elm, expression.name)
+        else:
+            return Evaluated(reason=NO_ENGINE, code="logic.unavailable", define=define, library=library or "")
         return Evaluated(
             items=() if result.error else tuple(items_of(result.value)),
             reason=result.error,
             code="logic.failed" if result.error else "",
-            define=name.define,
-            library=result.library or name.library or "",
+            define=define,
+            library=result.library or library or "",
             sources=result.sources,
         )
 
@@ -271,6 +271,10 @@ class _Environment(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._variables)
+
+
+def _inline_engine(engine: object) -> InlineEvaluator | None:
+    return engine if isinstance(engine, InlineEvaluator) else None
 
 
 def _sentence(error: ReasoningError) -> str:

@@ -43,8 +43,13 @@ class FormExpression:
 
     @property
     def is_cql(self) -> bool:
-        """Whether CQL, in whatever spelling of the mime type."""
-        return self.language in CQL_LANGUAGES
+        """Whether CQL or its compiled form, in whatever spelling of the mime type."""
+        return self.language in CQL_LANGUAGES or self.language == ELM
+
+    @property
+    def elm(self) -> str:
+        """ELM of inline logic: beside it, or, as real packages have it, in its place; empty when there is none."""
+        return self.expression if self.language == ELM else self.alternative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

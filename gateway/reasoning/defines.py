@@ -7,7 +7,7 @@ elements the value was read from.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +40,11 @@ class DefineEvaluator(Protocol):
 
     def evaluate(self, define: str, library: str | None = None) -> DefineResult:
         """Value of a define; `library` is its CQL name, None when the form has only one. Never raises for logic."""
+
+
+@runtime_checkable
+class InlineEvaluator(Protocol):
+    """An engine that also runs logic a form carries inline, compiled: a whole ELM library as JSON text."""
+
+    def evaluate_elm(self, elm: str, name: str = "") -> DefineResult:
+        """Value of the library's expression: the one called `name`, else its only or last one. Never raises."""

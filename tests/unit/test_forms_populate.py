@@ -419,3 +419,15 @@ def test_a_repeating_required_group_is_open_until_begun() -> None:
     demanded = filled(package(form(item("g", "group", repeats=True, required=True, item=[inner]))))
     assert optional.open_required == ()
     assert set(demanded.open_required) == {"g", "a"}
+
+
+@pytest.mark.requirement("dtr:spec-96")
+def test_inline_logic_is_run_from_its_elm() -> None:
+    class Inline(Engine):
+        def evaluate_elm(self, elm: str, name: str = "") -> DefineResult:
+            return DefineResult(value=f"{elm}:{name}")
+
+    instead = expression("initialExpression", '{"library": {}}', "application/elm+json", name="x")
+    parts = package(form(item("a", "string", instead)))
+    assert values(filled(parts, evaluator=Inline())) == {"a": '{"library": {}}:x'}
+    assert trace(filled(parts, evaluator=Engine()), "a").reason_if_empty == "logic cannot be run here"
