@@ -17,11 +17,11 @@ from provenance.activities import VERIFICATION
 from provenance.canonical import dump_plain, jcs, parse_strict
 from provenance.codes import Code
 from provenance.errors import JwsError, StatementError, StrictJsonError
+from provenance.fhir_signature import commitments, instant, require_valid, signature_element
 from provenance.identifiers import Identifier
 from provenance.jws import Signer, sign_detached
 from provenance.parties import organization
 from provenance.slices import add_member
-from provenance.statement import commitments, instant, require_valid, signature_element
 from provenance.urls import DOCUMENT_TARGET_FORMAT
 
 UNSIGNED_MEMBERS: Final = ("id", "meta", "signature")

@@ -34,10 +34,10 @@ from provenance.certificates import (
     x5t,
 )
 from provenance.errors import KeyRingError
+from provenance.fhir_signature import instant
 from provenance.identifiers import Identifier
 from provenance.jws import raw_ecdsa
 from provenance.private_files import make_private_folder, read_private, require_private_folder, write_private
-from provenance.statement import instant
 
 _INDEX: Final = "keyring.json"
 _PURPOSES: Final = (Purpose.SEAL, Purpose.EVENT)

@@ -19,9 +19,9 @@ from provenance.canonical import digest_hex, dump_plain
 from provenance.certificates import x5t
 from provenance.codes import Code
 from provenance.errors import PackageError
+from provenance.fhir_signature import instant
 from provenance.identifiers import Identifier
 from provenance.jws import Signer, sign_detached
-from provenance.statement import instant
 
 FORMAT: Final = "pa-evidence"
 """`typ` of the manifest's signature and `format` of the manifest."""

@@ -9,17 +9,17 @@ Source: spec/provenance.md §3, §5.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from provenance.activities import ACTIVITIES, ROLES, SIGNATURE_TYPES, VERIFICATION, Activity, role_system
 from provenance.canonical import b64u, canonicalise, digest, dump_plain, jcs, ni_uri
 from provenance.errors import StatementError
+from provenance.fhir_signature import commitments, instant, require_valid, signature_element
 from provenance.jws import Signer, sign_detached
 from provenance.narrative import statement_narrative
 from provenance.parties import Agent, Party
@@ -27,8 +27,6 @@ from provenance.urls import (
     BINDING,
     CANONICAL_JSON,
     EVENT_TARGET_FORMAT,
-    JOSE_FORMAT,
-    SIGNATURE_TYPE,
     TARGET_ELEMENT,
     URI,
     V3_ACT_REASON,
@@ -150,19 +148,6 @@ def build_event(
     )
 
 
-def instant(when: datetime) -> str:
-    """`2026-11-01T12:00:00Z`: whole seconds in UTC, fractions cut. Errors: StatementError for a naive time."""
-    if when.tzinfo is None:
-        raise StatementError("an instant without a time zone")
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def require_valid(signer: Signer, when: datetime) -> None:
-    """Raises StatementError where the signer's certificate does not cover `when` (to the second)."""
-    if not signer.valid_from <= when.replace(microsecond=0) <= signer.valid_until:
-        raise StatementError("the signer's certificate is not valid at this time: rotate the key")
-
-
 def jws_digest(jws: str) -> str:
     """base64url SHA-256 of a compact JWS: what the next event and the log call it."""
     return b64u(digest(jws.encode("ascii")))
@@ -177,28 +162,6 @@ def provenance_digest(provenance: Mapping[str, Any]) -> str:
 def payload_of(parts: Sequence[bytes]) -> bytes:
     """What a signature covers: one target bare, several as a JSON array. Parts are canonical already."""
     return parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]"
-
-
-def signature_element(kinds: Sequence[str], when: str, who: Party, target_format: str, jws: str) -> dict[str, Any]:
-    """FHIR Signature around a JWS. `Signature.data` is base64 of the JWS's text."""
-    return {
-        "type": signature_types(kinds),
-        "when": when,
-        "who": {"type": who.type, "identifier": _identifier(who)},
-        "targetFormat": target_format,
-        "sigFormat": JOSE_FORMAT,
-        "data": base64.b64encode(jws.encode("ascii")).decode("ascii"),
-    }
-
-
-def signature_types(kinds: Sequence[str]) -> list[dict[str, str]]:
-    """`Signature.type`: the purposes of a signature as FHIR codings."""
-    return [{"system": SIGNATURE_TYPE, "code": kind, "display": SIGNATURE_TYPES[kind]} for kind in kinds]
-
-
-def commitments(kinds: Sequence[str]) -> list[dict[str, Any]]:
-    """JAdES `srCms`: the purposes of a signature, in the order of `Signature.type`."""
-    return [{"commId": {"desc": SIGNATURE_TYPES[kind], "id": f"urn:oid:{kind}"}} for kind in kinds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,9 +314,3 @@ def _entity(entity: Entity) -> dict[str, Any]:
 def _addressed(reference: str, kind: str, ni: str) -> dict[str, Any]:
     named: dict[str, Any] = {"reference": reference} if reference else {}
     return {**named, "type": kind, "identifier": {"system": URI, "value": ni}}
-
-
-def _identifier(who: Party) -> dict[str, str]:
-    if who.identifier is None:
-        raise StatementError("a signer is named by an identifier that its certificate carries")
-    return who.identifier.as_fhir()

@@ -15,10 +15,11 @@ from provenance.certificates import Purpose
 from provenance.codes import Code
 from provenance.errors import StrictJsonError
 from provenance.evidence import EventRecord, Evidence, TargetRecord
+from provenance.fhir_signature import commitments, signature_types
 from provenance.identifiers import Identifier
 from provenance.jws import fits
 from provenance.report import Finding
-from provenance.statement import commitments, payload_of, provenance_digest, signature_types
+from provenance.statement import payload_of, provenance_digest
 from provenance.trust import Trust
 from provenance.urls import BINDING, CANONICAL_JSON, EVENT_TARGET_FORMAT, JOSE_FORMAT
 

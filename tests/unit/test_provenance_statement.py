@@ -38,7 +38,7 @@ from provenance import (
 from provenance.activities import ROLES, SIGNATURE_TYPES, VERIFICATION
 from provenance.canonical import unb64u
 from provenance.document import signature_jws
-from provenance.statement import instant
+from provenance.fhir_signature import instant
 from provenance.urls import BINDING
 from tests.provenance_case import (
     CASE_TAG,
