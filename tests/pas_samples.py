@@ -22,6 +22,7 @@ from gateway.profiles.pas_input import (
 NOW = datetime(2026, 3, 2, 10, 0, 5, tzinfo=UTC)
 NPI = "http://hl7.org/fhir/sid/us-npi"
 CPT = "http://www.ama-assn.org/go/cpt"
+HCPCS = {"coding": [{"system": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": "B4150"}]}
 COVERAGE_INFORMATION = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information"
 CODES = PasCodes(
     category="62",
@@ -151,6 +152,47 @@ def order() -> dict[str, Any]:
         "occurrencePeriod": {"start": "2026-03-10", "end": "2026-04-10"},
         "reasonCode": [{"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "M5412"}]}],
         "supportingInfo": [{"reference": "QuestionnaireResponse/qr1"}],
+    }
+
+
+def device() -> dict[str, Any]:
+    """An order for a device."""
+    return {
+        "resourceType": "DeviceRequest",
+        "id": "dev1",
+        "status": "active",
+        "intent": "original-order",
+        "codeCodeableConcept": HCPCS,
+        "subject": {"reference": "Patient/pat1"},
+        "occurrenceDateTime": "2026-03-10",
+    }
+
+
+def medication() -> dict[str, Any]:
+    """An order for a drug of the medical benefit."""
+    return {
+        "resourceType": "MedicationRequest",
+        "id": "med1",
+        "status": "draft",
+        "intent": "order",
+        "medicationCodeableConcept": {"coding": [{"system": "http://hl7.org/fhir/sid/ndc", "code": "00000-0000-00"}]},
+        "subject": {"reference": "Patient/pat1"},
+        "authoredOn": "2026-03-01",
+        "requester": {"reference": "Practitioner/prac1"},
+    }
+
+
+def nutrition() -> dict[str, Any]:
+    """An order for formula."""
+    return {
+        "resourceType": "NutritionOrder",
+        "id": "nut1",
+        "status": "active",
+        "intent": "order",
+        "patient": {"reference": "Patient/pat1"},
+        "dateTime": "2026-03-01T10:00:00Z",
+        "orderer": {"reference": "Practitioner/prac1"},
+        "enteralFormula": {"baseFormulaType": HCPCS},
     }
 
 

@@ -16,7 +16,7 @@ from gateway.errors import InputError
 from gateway.fhir import Json
 from gateway.fhir.codes import LOINC
 from gateway.fhir.instants import write_instant
-from gateway.fhir.reading import objects, one, text, thaw
+from gateway.fhir.reading import codings, objects, one, text, thaw
 from gateway.fhir.references import read_reference
 from gateway.profiles.pas_graph import EntryPool, identity, require
 from gateway.profiles.pas_input import CompletedForm, PasCodes, SealedDocument, Supporting
@@ -151,11 +151,19 @@ def _add_form(pool: EntryPool, form: CompletedForm, binaries: Mapping[str, Json]
 def _add_resource(pool: EntryPool, resource: Json, binaries: Mapping[str, Json]) -> str:
     kind = text(resource.get("resourceType"))
     require(kind in ALLOWED, "PAS takes no such resource as additional information.", "pas.supporting-type", kind)
+    is_fit = kind != "DiagnosticReport" or _is_laboratory(resource)
+    require(is_fit, "Only laboratory reports go as such; send others as a document.", "pas.supporting-type", kind)
     return pool.put(pool.reserve(resource), clean(resource, binaries))
 
 
 _PEOPLE_AND_PLACES = frozenset({"Device", "Encounter", "Location", "Organization", "Practitioner", "PractitionerRole"})
 """Types whose extensions are the EHR's own business and stay at home (pas:conf-9)."""
+
+
+def _is_laboratory(report: Json) -> bool:
+    """Whether a report is one of US Core's laboratory reports, the only kind the guide takes."""
+    listed = (coding for category in objects(report.get("category")) for coding in codings(category))
+    return any(coding.get("code") == "LAB" for coding in listed)
 
 
 def clean(resource: Json, binaries: Mapping[str, Json] = NO_BINARIES) -> dict[str, Any]:

@@ -106,12 +106,18 @@ def made(guide: ModuleType) -> dict[str, Any]:
     added = (PasItem(sequence=2, product_or_service=code, requested_service=sample.order()),)
     return {
         "request": first,
-        "request-expedited": guide.build_request_bundle(sample.request(is_expedited=True), sample.uuids()),
-        "request-bare-form": guide.build_request_bundle(sample.request(supporting=bare), sample.uuids()),
-        "request-team": guide.build_request_bundle(sample.request(care_team=(team,), items=items), sample.uuids()),
-        "request-annotated": guide.build_request_bundle(sample.request(order=annotated), sample.uuids()),
+        "request-busy": guide.build_request_bundle(
+            sample.request(care_team=(team,), items=items, order=annotated, is_expedited=True), sample.uuids()
+        ),
         "request-dependent": guide.build_request_bundle(
-            sample.request(coverage=held, subscriber={**sample.patient(), "id": "holder"}), sample.uuids()
+            sample.request(coverage=held, subscriber={**sample.patient(), "id": "holder"}, supporting=bare),
+            sample.uuids(),
+        ),
+        "request-device": guide.build_request_bundle(sample.request(order=sample.device()), sample.uuids()),
+        "request-drug": guide.build_request_bundle(sample.request(order=sample.medication()), sample.uuids()),
+        "request-formula": guide.build_request_bundle(
+            sample.request(order=sample.nutrition(), items=(PasItem(sequence=1, product_or_service=sample.HCPCS),)),
+            sample.uuids(),
         ),
         "inquiry": guide.build_inquiry_bundle(request, sample.uuids()),
         "inquiry-number": guide.build_inquiry_bundle(
@@ -119,9 +125,10 @@ def made(guide: ModuleType) -> dict[str, Any]:
         ),
         "update": guide.build_update_bundle(first, update(changes=changes, added_items=added), sample.uuids(500)),
         "update-documents": guide.build_update_bundle(
-            first, update(added_supporting=(Supporting(content=sample.observation("o")),)), sample.uuids(500)
+            first,
+            update(added_supporting=(Supporting(content=sample.observation("o")),), cancelled_supporting=(1,)),
+            sample.uuids(500),
         ),
-        "update-withdrawn": guide.build_update_bundle(first, update(cancelled_supporting=(1,)), sample.uuids(500)),
         "cancel": guide.build_update_bundle(first, update(cancel_all=True), sample.uuids(500)),
         "subscription": guide.build_subscription("https://gw.example.org/n", "CLINIC01", heartbeat_seconds=60),
         "task-documents": guide.build_task(requests=documents, due_on=date(2026, 4, 1), **task),

@@ -237,6 +237,11 @@ REFUSED = [
         "pas.supporting-type",
     ),
     (
+        "report that is no laboratory report",
+        {"supporting": (Supporting(content={"resourceType": "DiagnosticReport", "category": [{"text": "imaging"}]}),)},
+        "pas.supporting-type",
+    ),
+    (
         "dependent without subscriber",
         {"coverage": {**sample.coverage(), "relationship": {"coding": [{"code": "child"}]}}},
         "pas.subscriber",
@@ -266,6 +271,31 @@ def test_dependent_goes_with_the_subscriber_as_a_patient() -> None:
     assert found is not None
     assert found["meta"]["profile"] == [pas("profile-subscriber")]
     assert [coding["code"] for coding in coverage["relationship"]["coding"]] == ["child"]
+
+
+def test_reference_to_another_server_is_not_taken_for_ours() -> None:
+    order = {**sample.order(), "requester": {"reference": "https://other.example.org/fhir/Practitioner/prac1"}}
+    bundle = build_request_bundle(sample.request(order=order), sample.uuids())
+    assert "requester" not in sample.of_type(bundle, "ServiceRequest")[0]
+
+
+def test_referenced_resources_go_along_only_where_something_refers_to_them() -> None:
+    observation = {**sample.observation("o2"), "specimen": {"reference": "Specimen/s1"}}
+    others = ({"resourceType": "Specimen", "id": "s1"}, {"resourceType": "Device", "id": "unasked"})
+    whole = sample.request(supporting=(Supporting(content=observation),), referenced=others)
+    bundle = build_request_bundle(whole, sample.uuids())
+    assert len(sample.of_type(bundle, "Specimen")) == 1
+    assert sample.of_type(bundle, "Device") == []
+
+
+def test_practitioner_without_a_role_gets_one_with_the_clinics_telecom() -> None:
+    bundle = build_request_bundle(sample.request(practitioner_role=None), sample.uuids())
+    (role,) = sample.of_type(bundle, "PractitionerRole")
+    assert role["telecom"] == [{"system": "phone", "value": "555-555-0140"}]
+    silent = {**sample.clinic(), "telecom": []}
+    bundle = build_request_bundle(sample.request(practitioner_role=None, requestor=silent), sample.uuids())
+    assert sample.of_type(bundle, "PractitionerRole") == []
+    assert "careTeam" not in sample.claim_of(bundle)
 
 
 def test_inputs_are_not_changed() -> None:

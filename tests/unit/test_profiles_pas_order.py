@@ -14,7 +14,6 @@ from tests import pas_samples as sample
 
 TODAY = date(2026, 3, 2)
 REPEAT = {"frequency": 2, "period": 1, "periodUnit": "wk"}
-HCPCS = {"coding": [{"system": "urn:oid:2.16.840.1.113883.6.285", "code": "E0607"}]}
 
 TIMINGS: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
     ("count", {"repeat": {"count": 3}}, {"repeat": {"count": 3}}),
@@ -64,31 +63,7 @@ def test_quantity_has_a_unit_and_no_foreign_code(quantity: dict[str, Any], writt
     assert derive_order(order, sample.coverage(), TODAY).get("quantityQuantity") == written
 
 
-def device() -> dict[str, Any]:
-    return {
-        "resourceType": "DeviceRequest",
-        "id": "dev1",
-        "status": "active",
-        "intent": "original-order",
-        "codeCodeableConcept": HCPCS,
-        "subject": {"reference": "Patient/pat1"},
-        "occurrenceDateTime": "2026-03-10",
-    }
-
-
-def medication() -> dict[str, Any]:
-    return {
-        "resourceType": "MedicationRequest",
-        "id": "med1",
-        "status": "draft",
-        "intent": "order",
-        "medicationCodeableConcept": {"coding": [{"system": "http://hl7.org/fhir/sid/ndc", "code": "00000-0000-00"}]},
-        "subject": {"reference": "Patient/pat1"},
-        "requester": {"reference": "Practitioner/prac1"},
-    }
-
-
-@pytest.mark.parametrize("order", [device(), medication()], ids=["device", "medication"])
+@pytest.mark.parametrize("order", [sample.device(), sample.medication()], ids=["device", "medication"])
 def test_other_orders_take_their_own_profile(order: dict[str, Any]) -> None:
     built = derive_order(order, sample.coverage(), TODAY)
     kind = order["resourceType"].lower()
