@@ -54,9 +54,8 @@ def build_task(
         "owner": {"identifier": _identifier(organization)},
         "reasonCode": _concept("priorAuthorization"),
         "reasonReference": dict(claim),
+        **({"restriction": {"period": {"end": due_on.isoformat()}}} if due_on else {}),
     }
-    if due_on:
-        built["restriction"] = {"period": {"end": due_on.isoformat()}}
     return {**built, "input": [{"type": _concept("payer-url"), "valueUrl": payer_url}, *inputs]}
 
 
