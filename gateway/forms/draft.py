@@ -45,7 +45,7 @@ def with_payer_draft(blank: dict[str, Any], draft: Json | None, session: FormSes
         return blank, finding
     response = _with_intended_use(blank, draft)
     response["item"] = [without_empty(item) for item in draft["item"] if isinstance(item, Mapping)]
-    return _with_server_origins(response, session), ""
+    return _with_server_origins(response, session)
 
 
 def _with_intended_use(blank: dict[str, Any], draft: Json | None) -> dict[str, Any]:
@@ -82,10 +82,18 @@ def _same(one: str, two: str) -> bool:
     return tail == "/".join(two.split("/")[-2:])
 
 
-def _with_server_origins(response: dict[str, Any], session: FormSession) -> dict[str, Any]:
-    """Payer answers get their origin where the payer left it out (DTR 2.2: auto-server)."""
+def _with_server_origins(response: dict[str, Any], session: FormSession) -> tuple[dict[str, Any], str]:
+    """Payer answers get their origin where the payer left it out (DTR 2.2: auto-server).
+
+    An answer that points at a server instead of the EHR is left out (dtr:spec-139).
+    """
     sheet = Sheet(session.form, response)
+    finding = ""
     for slot in sheet.walk():
+        kept = [answer for answer in slot.answers if not _points_elsewhere(answer)]
+        if len(kept) < len(slot.answers):
+            finding = "The payer's draft pointed at records outside the EHR; those answers were left out."
+            slot.set_answers(kept)
         for position, answer in enumerate(slot.answers):
             if not values_of([answer])[0]:
                 continue
@@ -93,4 +101,9 @@ def _with_server_origins(response: dict[str, Any], session: FormSession) -> dict
             if session.guide.read_origin(answer) is None:
                 origin = session.guide.information_origin(session.guide.AUTO_SERVER)
                 answer["extension"] = [origin, *(answer.get("extension") or ())]
-    return sheet.response
+    return sheet.response, finding
+
+
+def _points_elsewhere(answer: Json) -> bool:
+    value = answer.get("valueReference")
+    return isinstance(value, Mapping) and "://" in str(value.get("reference", ""))

@@ -275,7 +275,7 @@ class _Population:
             response=response,
             answers=tuple(traces),
             open_required=open_required(self.sheet, enabled.addresses),
-            blockers=(*self.session.form.blockers, *enabled.undecided),
+            blockers=(*self.session.blockers, *enabled.undecided),
             problems=tuple(self.problems.values()),
             findings=(*findings, *unknown),
             evaluated_at=self.session.launch_time(self.session.now) if self.session.now else "",

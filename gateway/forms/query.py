@@ -63,6 +63,7 @@ _DATE: Final[Mapping[str, tuple[str, ...]]] = {
 _URI: Final = {"questionnaire": "questionnaire", "url": "url"}
 _PAGING: Final = frozenset({"_count", "_sort", "_format", "_include", "_revinclude", "_elements", "_summary"})
 Matcher = Callable[[Json], bool]
+MemberTest = Callable[[str, Mapping[str, Any] | str], bool | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +75,10 @@ class QueryAnswer:
     """The query as it was run, for people who ask what was looked for."""
 
 
-def run_query(text: str, record: RecordSnapshot, zone: tzinfo | None) -> QueryAnswer:
-    """Answer `Type?parameters` or `Type/id` from the record.
+def run_query(
+    text: str, record: RecordSnapshot, zone: tzinfo | None, member_of: MemberTest | None = None
+) -> QueryAnswer:
+    """Answer `Type?parameters` or `Type/id` from the record; `:in` asks `member_of` about value sets.
 
     Raises ReasoningError `query.*` for what cannot be asked of it.
     """
@@ -89,7 +92,7 @@ def run_query(text: str, record: RecordSnapshot, zone: tzinfo | None) -> QueryAn
         found = record.find(path)
         return QueryAnswer(bundle=_searchset([found] if found is not None else []), query=text)
     pairs = [pair.partition("=") for pair in parameters.split("&") if pair]
-    matchers = [_matcher(unquote_plus(name), unquote_plus(value), zone) for name, _, value in pairs]
+    matchers = [_matcher(unquote_plus(name), unquote_plus(value), zone, member_of) for name, _, value in pairs]
     kept = [one for one in record.of_type(path) if all(matches(one) for matches in matchers if matches)]
     return QueryAnswer(bundle=_searchset(_sorted(kept, pairs)), query=text)
 
@@ -101,10 +104,12 @@ def _searchset(resources: Iterable[Json]) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": "searchset", "total": len(entries), "entry": entries}
 
 
-def _matcher(parameter: str, value: str, zone: tzinfo | None) -> Matcher | None:
+def _matcher(parameter: str, value: str, zone: tzinfo | None, member_of: MemberTest | None) -> Matcher | None:
     name, _, modifier = parameter.partition(":")
     if name in _PAGING:
         return None
+    if modifier == "in" and name in _TOKEN and member_of is not None:
+        return _in_value_set(_TOKEN[name], value, member_of)
     if modifier not in ("", "not", "missing", "Patient") or "." in name:
         raise _unknown(name)
     if modifier == "missing":
@@ -161,6 +166,16 @@ def _token(paths: tuple[str, ...], values: list[str], *, negated: bool) -> Match
         codings = [coding for item in _elements(resource, paths) for coding in _codings(item.value)]
         hit = any(_token_fits(value, coding) for value in values for coding in codings)
         return hit is not negated
+
+    return matches
+
+
+def _in_value_set(paths: tuple[str, ...], canonical: str, member_of: MemberTest) -> Matcher:
+    def matches(resource: Json) -> bool:
+        answers = [member_of(canonical, item.value) for item in _elements(resource, paths)]
+        if None in answers:
+            raise ReasoningError("A value set that the query needs is not at hand.", code="query.terminology")
+        return True in answers
 
     return matches
 

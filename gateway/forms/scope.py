@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from functools import cached_property
 from typing import Any, Final
+from urllib.parse import quote
 
 from gateway.errors import ReasoningError
 from gateway.fhir import Json
@@ -64,8 +66,21 @@ class Means:
     """Instant of the session in the practice's zone."""
     evaluator: DefineEvaluator | None
     engine: FhirPath
+    member_of: Callable[[str, Mapping[str, Any] | str], bool | None]
+    """Whether a code is in a value set of the package; None when the set is not at hand."""
     queries: dict[str, QueryAnswer] = field(default_factory=dict)
     """Answers by query text; the record does not change."""
+
+    @cached_property
+    def variables(self) -> tuple[FormExpression, ...]:
+        """Variables of the form as a whole; of two with one name the first counts."""
+        named = {one.name: one for one in reversed(dtr_sdc.read_variables(self.questionnaire))}
+        return tuple(named.values())
+
+    @cached_property
+    def declared(self) -> set[str]:
+        """Names of the launch contexts that the form declares."""
+        return {context.name for context in dtr_sdc.read_launch_contexts(self.questionnaire)}
 
     @property
     def zone(self) -> tzinfo | None:
@@ -75,7 +90,7 @@ class Means:
     def query(self, text: str) -> QueryAnswer:
         """Answer of a query, computed once."""
         if text not in self.queries:
-            self.queries[text] = run_query(text, self.record, self.zone)
+            self.queries[text] = run_query(text, self.record, self.zone, self.member_of)
         return self.queries[text]
 
 
@@ -141,7 +156,8 @@ class Scope:
         done = [parts[0]]
         for part in parts[1:]:
             path, mark, rest = part.partition("}}")
-            values = [to_text(system_value(item)) or "" for item in self._path(path, slot)] if mark else []
+            found = self._path(path, slot) if mark else []
+            values = [quote(to_text(system_value(item)) or "", safe="/:|.-") for item in found]
             if not any(values):
                 raise ReasoningError("A part of the form's query has no value here.", code="query.substitution")
             done += [",".join(value for value in values if value), rest]
@@ -170,9 +186,9 @@ class Scope:
 
     def visible(self, slot: Slot | None) -> dict[str, tuple[FormExpression | Item | None, Slot | None]]:
         """Variables that an item sees, inner ones over outer ones; None is a row that a repetition does not have."""
-        found: dict[str, tuple[FormExpression | Item | None, Slot | None]] = {}
-        for expression in dtr_sdc.read_variables(self._means.questionnaire):
-            found.setdefault(expression.name, (expression, None))
+        found: dict[str, tuple[FormExpression | Item | None, Slot | None]] = {
+            expression.name: (expression, None) for expression in self._means.variables
+        }
         chain: list[Slot] = []
         at = slot
         while at is not None:
@@ -235,7 +251,7 @@ class Scope:
 
     def declared(self) -> set[str]:
         """Names of contexts that the form declares; without a resource they are empty, not unknown."""
-        return {context.name for context in dtr_sdc.read_launch_contexts(self._means.questionnaire)}
+        return self._means.declared
 
 
 class _Environment(Mapping[str, Any]):

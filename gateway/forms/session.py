@@ -26,10 +26,13 @@ from gateway.profiles import dtr_2_2_0, dtr_sdc
 from gateway.profiles.dtr_guide import DtrGuide
 from gateway.profiles.dtr_package import FormPackageParts
 from gateway.reasoning.defines import DefineEvaluator
-from gateway.reasoning.fhirpath import FhirPath, Item
+from gateway.reasoning.fhirpath import FhirPath, Item, Meter
 from gateway.reasoning.fhirpath_operators import truth
 from gateway.reasoning.record import RecordSnapshot
 
+MAX_STEPS = 1_500_000
+"""FHIRPath steps that all expressions of a form may take together in one session."""
+EXPIRED = "The form is no longer in force; ask the payer for the current one."
 DEFAULT_GUIDE = cast(DtrGuide, dtr_2_2_0)
 
 
@@ -53,6 +56,7 @@ class FormSession:
     evaluator: DefineEvaluator | None = None
     guide: DtrGuide = DEFAULT_GUIDE
     rows: dict[str, tuple[str, Item]] = field(default_factory=dict)
+    _options: dict[str, OptionList] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of_response(cls, questionnaire: Json, guide: DtrGuide = DEFAULT_GUIDE) -> FormSession:
@@ -66,6 +70,14 @@ class FormSession:
         return read_definition(self.package.questionnaire)
 
     @cached_property
+    def blockers(self) -> tuple[str, ...]:
+        """Why the form cannot be completed here: its content, or that it is out of date (dtr:spec-123)."""
+        day = self.means.now.date().isoformat() if self.means.now else ""
+        end = dtr_sdc.read_effective_end(self.package.questionnaire)
+        expired = bool(day and end) and day[: len(end)] > end[:10]
+        return (*self.form.blockers, *([EXPIRED] if expired else ()))
+
+    @cached_property
     def means(self) -> Means:
         """What expressions are evaluated with."""
         now = self.launch.local(self.now) if self.launch and self.now else self.now
@@ -75,7 +87,10 @@ class FormSession:
             record=self.record,
             now=now,
             evaluator=self.evaluator,
-            engine=FhirPath(now=now, resolve=self._resolve, member_of=self._member_of),
+            engine=FhirPath(
+                now=now, resolve=self._resolve, member_of=self._member_of, budget=Meter(steps_left=MAX_STEPS)
+            ),
+            member_of=self._member_of,
         )
 
     def launch_time(self, now: datetime) -> str:
@@ -103,8 +118,10 @@ class FormSession:
         return Sheet(self.form, response)
 
     def options(self, item: ItemDefinition) -> OptionList:
-        """Answers that an item offers."""
-        return read_options(self.package, item)
+        """Answers that an item offers; read once."""
+        if item.link_id not in self._options:
+            self._options[item.link_id] = read_options(self.package, item)
+        return self._options[item.link_id]
 
     def scope(self, sheet: Sheet, addresses: set[str]) -> Scope:
         """Names and values for expressions, as the response stands with these items switched on."""

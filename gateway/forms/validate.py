@@ -83,7 +83,7 @@ def check_response(questionnaire: Json, response: Json, session: FormSession | N
 def check_sheet(session: FormSession, sheet: Sheet) -> list[Finding]:
     """As `check_response`, for a response that is laid out already."""
     enabled = session.enabled(sheet)
-    found = [Finding(link_id="", code="blocked", sentence=one) for one in (*session.form.blockers, *enabled.undecided)]
+    found = [Finding(link_id="", code="blocked", sentence=one) for one in (*session.blockers, *enabled.undecided)]
     found += [_unknown(link_id) for link_id in sheet.unknown]
     for slot in sheet.walk():
         if slot.address in enabled.addresses:

@@ -84,6 +84,11 @@ class FormRow:
         return self.type not in ("group", "display")
 
     @property
+    def is_hidden_disclosure(self) -> bool:
+        """Whether the form takes something from the chart without showing it: bring it to the reviewer (dtr:sec-4)."""
+        return self.hidden and self.origin_label == FROM_CHART
+
+    @property
     def needs_person(self) -> bool:
         """Whether it is open and enabled, so that only a person can go on."""
         return self.enabled and self.is_question and not self.values and not self.hidden
@@ -213,7 +218,7 @@ def form_view(
             for slot in sheet.walk()
             if slot.address in enabled.addresses and is_open(slot, enabled.addresses)
         ),
-        blockers=(*session.form.blockers, *enabled.undecided),
+        blockers=(*session.blockers, *enabled.undecided),
     )
 
 

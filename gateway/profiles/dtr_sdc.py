@@ -219,6 +219,12 @@ def read_reference_types(item: Json) -> tuple[str, ...]:
     return tuple(str(value_of(extension)) for extension in extensions(item, urls.REFERENCE_RESOURCE))
 
 
+def read_effective_end(questionnaire: Json) -> str:
+    """End of the form's effective period as written; empty when it is open."""
+    period = questionnaire.get("effectivePeriod")
+    return str(period.get("end", "")) if isinstance(period, Mapping) else ""
+
+
 def is_request_specific(questionnaire: Json) -> bool:
     """Whether each request needs its own response; so it is unless the form says false."""
     return extension_value(questionnaire, urls.REQUEST_SPECIFIC) is not False

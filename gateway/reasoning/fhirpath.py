@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from gateway.errors import ReasoningError
 from gateway.fhir import Json
-from gateway.reasoning.fhirpath_evaluate import Evaluation, evaluate_tree
+from gateway.reasoning.fhirpath_evaluate import Evaluation, Meter, evaluate_tree
 from gateway.reasoning.fhirpath_functions import call_function
 from gateway.reasoning.fhirpath_items import Item, items_of, system_value
 from gateway.reasoning.fhirpath_syntax import parse_expression
@@ -41,6 +41,7 @@ class FhirPath:
 
     `now` is an aware datetime in the practice's zone; without it `now()` and `today()` raise.
     `resolve` finds the resource a reference text names, `member_of` tells whether a code is in a value set.
+    `budget` holds the steps left for all evaluations together; without it each has `max_steps` of its own.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class FhirPath:
         resolve: Resolver | None = None,
         member_of: MemberTest | None = None,
         max_steps: int = MAX_STEPS,
+        budget: Meter | None = None,
     ) -> None:
         self._now = now
         self._resolve = resolve
         self._member_of = member_of
         self._max_steps = max_steps
+        self._budget = budget
 
     def evaluate(self, expression: str, resource: Any, environment: Mapping[str, Any] | None = None) -> list[Any]:
         """Result as JSON values: dates and times as FHIR text, quantities as FHIR Quantity, numbers exact.
@@ -63,6 +66,9 @@ class FhirPath:
         Raises ReasoningError `fhirpath.syntax`, `fhirpath.evaluation`, `fhirpath.unsupported` or `fhirpath.limit`.
         """
         return [json_value(item) for item in self.trace(expression, resource, environment)]
+
+    def _steps(self) -> int:
+        return self._max_steps if self._budget is None else min(self._max_steps, self._budget.steps_left)
 
     def trace(self, expression: str, resource: Any, environment: Mapping[str, Any] | None = None) -> list[Item]:
         """As `evaluate`, but Items, whose `places()` name the elements they were read or computed from."""
@@ -75,11 +81,11 @@ class FhirPath:
             resolve=self._resolve,
             member_of=self._member_of,
             call=call_function,
-            steps_left=self._max_steps,
+            steps_left=self._steps(),
             max_items=MAX_ITEMS,
         )
         try:
-            return evaluate_tree(parse_expression(expression), focus, evaluation)
+            return evaluate_tree(parse_expression(expression), focus, evaluation, self._budget)
         except ReasoningError:
             raise
         except RecursionError:
@@ -138,4 +144,4 @@ def amount_json(amount: Amount) -> dict[str, Any]:
     return {"value": value, "unit": amount.unit, "system": "http://unitsofmeasure.org", "code": code}
 
 
-__all__ = ["FhirPath", "Item", "amount_json", "json_value", "system_value"]
+__all__ = ["FhirPath", "Item", "Meter", "amount_json", "json_value", "system_value"]

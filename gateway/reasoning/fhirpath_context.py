@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from gateway.errors import ReasoningError
@@ -97,6 +98,41 @@ def _conforms_to(arguments: tuple[Tree, ...], focus: Collection, evaluation: Eva
     return [computed(has_type(item, name), focus)]
 
 
+_WEIGHTS: Final = ("/ordinalValue", "/itemWeight")
+
+
+def _weight(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+    """SDC: the score of a coded answer, from the answer itself or from the form's option of the same code."""
+    found: Collection = []
+    for item in focus:
+        score = _score(item.value)
+        if score is None and isinstance(item.value, Mapping):
+            score = _score_of_option(item.value, evaluation)
+        if score is not None:
+            found.append(computed(Decimal(str(score)), (item,)))
+    return found
+
+
+def _score(element: Any) -> Any:
+    extensions = element.get("extension") or () if isinstance(element, Mapping) else ()
+    return next((one.get("valueDecimal") for one in extensions if str(one.get("url", "")).endswith(_WEIGHTS)), None)
+
+
+def _score_of_option(coding: Mapping[str, Any], evaluation: Evaluation) -> Any:
+    form = evaluation.environment.get("questionnaire", {})
+    waiting = list(form.get("item") or ()) if isinstance(form, Mapping) else []
+    while waiting:
+        item = waiting.pop(0)
+        evaluation.spend()
+        for option in item.get("answerOption") or ():
+            offered = option.get("valueCoding") or {}
+            if (offered.get("system"), offered.get("code")) == (coding.get("system"), coding.get("code")):
+                score = _score(offered)
+                return _score(option) if score is None else score
+        waiting += item.get("item") or ()
+    return None
+
+
 CONTEXT_FUNCTIONS: Final[Mapping[str, tuple[int, int, Function]]] = {
     "conformsTo": (1, 1, _conforms_to),
     "now": (0, 0, _now),
@@ -107,4 +143,6 @@ CONTEXT_FUNCTIONS: Final[Mapping[str, tuple[int, int, Function]]] = {
     "getValue": (0, 0, _get_value),
     "resolve": (0, 0, _resolve),
     "memberOf": (1, 1, _member_of),
+    "weight": (0, 0, _weight),
+    "ordinal": (0, 0, _weight),
 }

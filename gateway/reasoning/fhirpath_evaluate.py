@@ -67,10 +67,14 @@ class Evaluation:
         return replace(self, this=[item], index=index, total=self.total if total is None else total)
 
 
-def evaluate_tree(tree: Tree, focus: Collection, evaluation: Evaluation) -> Collection:
-    """Result of the whole expression; `$this` is the focus."""
-    start = replace(evaluation, this=focus, meter=Meter(steps_left=evaluation.steps_left))
-    return run(tree, focus, start)
+def evaluate_tree(tree: Tree, focus: Collection, evaluation: Evaluation, budget: Meter | None = None) -> Collection:
+    """Result of the whole expression; `$this` is the focus. What it used comes off the budget, also when it fails."""
+    meter = Meter(steps_left=evaluation.steps_left)
+    try:
+        return run(tree, focus, replace(evaluation, this=focus, meter=meter))
+    finally:
+        if budget is not None:
+            budget.steps_left -= evaluation.steps_left - meter.steps_left
 
 
 def run(tree: Tree, focus: Collection, evaluation: Evaluation) -> Collection:

@@ -7,21 +7,29 @@ that fhirpathpy ships; without them `value[x]` and `is` cannot be answered.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
-
-from fhirpathpy.models import models
 
 from gateway.fhir import Json
 from gateway.reasoning.fhirpath_values import Amount, Moment, read_clock, read_moment
 
-_R4: Final[Mapping[str, Any]] = models["r4"]
-_TYPES: Final[Mapping[str, str]] = _R4["path2Type"]
-_CHOICES: Final[Mapping[str, Sequence[str]]] = _R4["choiceTypePaths"]
-_PARENTS: Final[Mapping[str, str]] = _R4["type2Parent"]
-_ELSEWHERE: Final[Mapping[str, str]] = _R4["pathsDefinedElsewhere"]
+
+def _load(name: str) -> Any:
+    """One R4 table of fhirpathpy, read as data: importing the package would load a parser that is not used."""
+    found = find_spec("fhirpathpy")
+    folders = list(found.submodule_search_locations or ()) if found else []
+    return json.loads((Path(folders[0]) / "models" / "r4" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+_TYPES: Final[Mapping[str, str]] = _load("path2Type")
+_CHOICES: Final[Mapping[str, Sequence[str]]] = _load("choiceTypePaths")
+_PARENTS: Final[Mapping[str, str]] = _load("type2Parent")
+_ELSEWHERE: Final[Mapping[str, str]] = _load("pathsDefinedElsewhere")
 _INLINE: Final = frozenset({"BackboneElement", "Element", ""})
 _AMOUNTS: Final = frozenset({"Quantity", "Age", "Duration", "Count", "Distance", "SimpleQuantity", "MoneyQuantity"})
 _SYSTEM_TYPES: Final = ("String", "Boolean", "Integer", "Decimal", "Date", "DateTime", "Time", "Quantity")
