@@ -25,7 +25,7 @@ bench: $(READY)  ## ratios, not seconds; see tests/benchmarks/
 	$(BIN)/python -m tests.benchmarks
 
 openapi: $(READY)  ## regenerate the committed API descriptions
-	$(BIN)/python -m gateway.api.openapi openapi
+	$(BIN)/python -m tests.openapi_files openapi
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'

@@ -9,8 +9,7 @@ from importlib.metadata import packages_distributions
 
 from fastapi import FastAPI
 
-from gateway.api import cases, operations, orders, payers
-from gateway.api.errors import install_error_handlers
+from gateway.api.routes import install_api
 from gateway.errors import GatewayError, SettingsError
 from gateway.flows.advance import advance
 from gateway.flows.ledger import ADVANCE
@@ -56,9 +55,7 @@ def create_app(settings: Settings, services: Services | None = None, *, work: bo
         redoc_url=None,
     )
     app.state.services = opened
-    install_error_handlers(app)
-    for router in (orders.router, cases.router, payers.router, operations.router):
-        app.include_router(router)
+    install_api(app)
     pages.install(app)
     return app
 

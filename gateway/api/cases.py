@@ -10,10 +10,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.doors import CallerDep, ServicesDep, answer
+from gateway.api.strict import StrictRoute
 from gateway.flows import actions, attach, evidence, forms, views
 from gateway.store.rows import CaseFilter, CaseRow
 
-router = APIRouter(tags=["cases"])
+router = APIRouter(tags=["cases"], route_class=StrictRoute)
 
 
 class _Body(BaseModel):

@@ -1,8 +1,8 @@
-"""One way out for every error: OperationOutcome on FHIR-facing routes, RFC 9457 problem elsewhere."""
+"""One way out for every error: what was raised on purpose, what the framework refused, and what nobody expected."""
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,79 +10,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from gateway.errors import Busy, GatewayError, PartnerError
-from gateway.fhir.json import dump_json
-from gateway.logs import get_logger
+from gateway.api.edge import Edge
+from gateway.api.replies import FHIR_ROUTES, respond, to_operation_outcome, to_problem
+from gateway.errors import GatewayError
 
-FHIR_ROUTES = ("/orders", "/fhir", "/cds-services", "/notifications", "/payer-fhir")
-"""Path prefixes whose errors are OperationOutcomes."""
-DOCUMENTATION = "https://davinci-pa-gateway.example/errors#"
-"""Prefix of problem types; the fragment is the error's code, explained in the README."""
+__all__ = ["FHIR_ROUTES", "install_error_handlers", "respond", "to_operation_outcome", "to_problem"]
 _STATUS_CODES = {401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported", 409: "conflict"}
 
 
-def to_operation_outcome(error: GatewayError) -> dict[str, Any]:
-    """The error as a FHIR OperationOutcome; `details.coding` carries our own code."""
-    issue: dict[str, Any] = {
-        "severity": "error",
-        "code": error.issue_type,
-        "details": {"coding": [{"code": error.reason}], "text": error.diagnostics()},
-        "diagnostics": error.diagnostics(),
-    }
-    if error.expression:
-        issue["expression"] = [error.expression]
-    return {"resourceType": "OperationOutcome", "issue": [issue]}
-
-
-def to_problem(error: GatewayError, correlation_id: str) -> dict[str, Any]:
-    """The error as an RFC 9457 problem with a correlation id for the log."""
-    return {
-        "type": DOCUMENTATION + error.reason,
-        "title": type(error).__name__,
-        "status": error.http_status,
-        "detail": error.diagnostics(),
-        "code": error.reason,
-        "correlation_id": correlation_id,
-    }
-
-
-def respond(request: Request, error: GatewayError) -> Response:
-    """The response for `error`, in the form that the route's callers read."""
-    correlation_id = str(uuid.uuid4())
-    get_logger().info(
-        "request-refused",
-        route=_route(request),
-        method=request.method,
-        status=error.http_status,
-        code=error.reason,
-        request_id=correlation_id,
-    )
-    headers = _headers(error, correlation_id)
-    if request.url.path.startswith(FHIR_ROUTES):
-        body = dump_json(to_operation_outcome(error))
-        return Response(body, error.http_status, headers, "application/fhir+json")
-    return Response(
-        dump_json(to_problem(error, correlation_id)), error.http_status, headers, "application/problem+json"
-    )
-
-
-def _headers(error: GatewayError, correlation_id: str) -> dict[str, str]:
-    headers = {"X-Correlation-ID": correlation_id, "Cache-Control": "no-store"}
-    if error.http_status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="pa-gateway"'
-    if isinstance(error, Busy) or (isinstance(error, PartnerError) and error.retry_after_seconds):
-        headers["Retry-After"] = str(getattr(error, "retry_after_seconds", None) or 1)
-    return headers
-
-
-def _route(request: Request) -> str:
-    """The route's template, never the path itself, which may name a case or a token."""
-    route = request.scope.get("route")
-    return str(getattr(route, "path", "(none)"))
-
-
 def install_error_handlers(app: FastAPI) -> None:
-    """Make `app` answer every failure in one of the two forms, and nothing else."""
+    """Make `app` answer every failure in one of the two forms; what nobody expected is answered at its edge."""
 
     async def gateway_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, GatewayError)
@@ -90,26 +27,34 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, GatewayError):  # what our own body reader said, wrapped by the framework
+            return respond(request, error.__cause__)
         plain = GatewayError(_say(error.status_code), code=_STATUS_CODES.get(error.status_code, "processing"))
         plain.http_status = error.status_code
         plain.issue_type = _STATUS_CODES.get(error.status_code, "processing")  # type: ignore[misc]
-        return respond(request, plain)
+        response = respond(request, plain)
+        response.headers.update({name: text for name, text in (error.headers or {}).items() if name == "Allow"})
+        return response
 
     async def validation_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        where = ", ".join(".".join(str(part) for part in item["loc"]) for item in error.errors())
+        where = ", ".join(dict.fromkeys(map(_place, error.errors())))
         plain = GatewayError(f"The request cannot be used; look at: {where}.", code="request.invalid", status=422)
         plain.issue_type = "invalid"  # type: ignore[misc]
         return respond(request, plain)
 
-    async def unexpected(request: Request, error: Exception) -> Response:
-        get_logger().error("unexpected", error=type(error), route=_route(request))
-        return respond(request, GatewayError("The gateway failed on this request; the log has the correlation id."))
-
+    app.add_middleware(Edge)
     app.add_exception_handler(GatewayError, gateway_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(RequestValidationError, validation_error)
-    app.add_exception_handler(Exception, unexpected)
+
+
+def _place(found: Mapping[str, Any]) -> str:
+    """Where a finding of the model is: our own field names only, never a key or a value of the caller's."""
+    place = found["loc"]
+    if found["type"] == "extra_forbidden":
+        return f"{place[0]} (a field that is not known)"
+    return ".".join(str(part) for part in place[:2])
 
 
 def _say(status: int) -> str:
