@@ -109,6 +109,8 @@ def _check_references(bundle: Json) -> Iterator[Issue]:
         targets[url] = set()
         for path, text in references(resource):
             found = resolve(text, url, known, resource)
+            if found is None and position > 0 and type_of(resource) == "Claim" and path.startswith("related["):
+                continue  # The prior of a prior stays out of the Bundle (spec-66).
             if found is None:
                 place = f"Bundle.entry[{position}].resource.{path}"
                 yield Issue(
