@@ -38,6 +38,7 @@ from provenance.report import FAILED, INDETERMINATE, PASSED, EventRow, Finding, 
 from provenance.report_html import to_html
 from provenance.slices import EntrySlice, slice_entries
 from provenance.statement import Entity, SignedEvent, Target, build_event, jws_digest
+from provenance.steps import Step
 from provenance.urls import EIN, NPI
 from provenance.verify import verify_document, verify_package
 
@@ -75,6 +76,7 @@ __all__ = [
     "SignedEvent",
     "Signer",
     "StatementError",
+    "Step",
     "StrictJsonError",
     "Target",
     "assemble_document",

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from provenance.codes import OPEN_QUESTIONS, Code
+from provenance.steps import Step, steps_of
 
 VERIFIER: Final = "pa-verify 1"
 PASSED: Final = "TOTAL-PASSED"
@@ -107,6 +108,8 @@ class Report:
     tenant: str = ""
     """`SYSTEM|VALUE` of the organization."""
     tenant_name: str = ""
+    payer: str = ""
+    """Name of the payer as the events have it; empty when none names one."""
     patient: str = ""
     """Pseudonym of the patient: the digest of the record first received."""
     created_at: str = ""
@@ -127,9 +130,15 @@ class Report:
         """0 passed, 1 failed, 3 cannot tell."""
         return EXIT_CODES[self.verdict]
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The verdict as questions that people ask, each with its own answer."""
+        return steps_of(self.codes)
+
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values; member names are stable."""
-        return {"verifier": VERIFIER, **asdict(self), "disclaimer": DISCLAIMER}
+        steps = [asdict(step) for step in self.steps]
+        return {"verifier": VERIFIER, **asdict(self), "steps": steps, "disclaimer": DISCLAIMER}
 
     def to_json(self) -> str:
         """The report as JSON text, ASCII only."""
@@ -161,6 +170,7 @@ def _text_lines(report: Report) -> Iterable[str]:
     yield f"package sha256  {report.package_digest}"
     yield f"case            {plain(report.case_tag)}"
     yield f"tenant          {plain(report.tenant)} {plain(report.tenant_name)}".rstrip()
+    yield f"payer           {plain(report.payer) or '-'}"
     yield f"patient         {report.patient or '-'}"
     yield f"made            {plain(report.created_at)}"
     yield ""
@@ -172,6 +182,8 @@ def _text_lines(report: Report) -> Iterable[str]:
     yield f"lineage         {report.lineage.found}/{report.lineage.of} inputs"
     yield f"head            {report.head}"
     yield f"case            {'closed' if report.is_closed else 'still open'}"
+    yield ""
+    yield from (f"{step.answer:<12}    {step.question}" for step in report.steps)
     yield ""
     yield from (finding.line() for finding in report.findings)
     yield ""

@@ -35,7 +35,9 @@ def to_html(report: Report) -> str:
 def _sections(report: Report) -> Iterable[str]:
     codes = f" – {', '.join(report.codes)}" if report.codes else ""
     yield f"<h1>{_WORDS[report.verdict]}</h1><p>{report.verdict}{_text(codes)}</p>"
-    yield _table("What was checked", ("", ""), _facts(report))
+    steps = [(str(n), step.question, step.answer, ", ".join(step.codes)) for n, step in enumerate(report.steps, 1)]
+    yield _table("What was checked", ("Step", "Question", "Answer", "Codes"), steps)
+    yield _table("What it is about", ("", ""), _facts(report))
     if report.findings:
         found = [(f.code.value, "" if f.seq is None else str(f.seq), f.path, f.detail) for f in report.findings]
         yield _table("Findings", ("Code", "Event", "Place", "What was found"), found)
@@ -57,6 +59,7 @@ def _facts(report: Report) -> Sequence[tuple[str, str]]:
         ("SHA-256 of the package", report.package_digest),
         ("Case", report.case_tag),
         ("Organization", f"{report.tenant} {report.tenant_name}"),
+        ("Payer", report.payer),
         ("Patient (pseudonym)", report.patient),
         ("Made", report.created_at),
         ("Sealed document", sealed),

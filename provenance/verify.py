@@ -175,6 +175,7 @@ def _report(evidence: Evidence, anchors: Anchors, package_digest: str, findings:
         case_tag=evidence.case_tag,
         tenant="" if tenant is None else f"{tenant.system}|{tenant.value}",
         tenant_name=name if isinstance(name, str) else "",
+        payer=_payer(evidence),
         patient=pseudonym(evidence),
         created_at=str(manifest.get("created", "")),
         events=tuple(_row(event, findings) for event in evidence.events),
@@ -196,6 +197,16 @@ def _row(event: EventRecord, findings: Sequence[Finding]) -> EventRow:
         mode="P" if is_signed_by_person(event) else "E",
         result=", ".join(codes) or "ok",
     )
+
+
+def _payer(evidence: Evidence) -> str:
+    """Name of the last organization that authored something the gateway received from a payer."""
+    name = ""
+    for event in evidence.events:
+        if event.activity in ("payer-need", "form-receive", "payer-response"):
+            authors = [agent.removeprefix("author: ") for agent in _agents(event) if agent.startswith("author: ")]
+            name = authors[-1] if authors else name
+    return name
 
 
 def _agents(event: EventRecord) -> Iterator[str]:

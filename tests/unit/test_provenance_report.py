@@ -20,6 +20,7 @@ from provenance.cli import main
 from provenance.codes import OPEN_QUESTIONS, Code
 from provenance.report import FAILED, INDETERMINATE, PASSED, Finding, plain, verdict_of
 from provenance.report_html import to_html
+from provenance.steps import QUESTIONS
 from tests.provenance_case import (
     OTHER_TENANT,
     CaseBuilder,
@@ -227,3 +228,23 @@ def test_no_value_of_a_resource_shows_in_a_report() -> None:
         assert "Example, Ada" not in text
         assert "Ada" not in text
         assert "M-1" not in text
+
+
+def test_every_code_belongs_to_exactly_one_question() -> None:
+    grouped = [code for _, group in QUESTIONS for code in group]
+    assert sorted(grouped) == sorted(Code)
+
+
+def test_questions_of_a_clean_package_are_answered_one_by_one() -> None:
+    steps = verify_package(clean_package(), anchors()).steps
+    assert [step.answer for step in steps] == ["verified"] * 9 + ["cannot tell"] * 2
+    assert [step.codes for step in steps if step.codes] == [("HEAD_MISSING",), ("PROOF_MISSING",)]
+
+
+def test_package_that_was_not_opened_leaves_the_other_questions_open() -> None:
+    steps = verify_package(b"", anchors()).steps
+    assert [step.answer for step in steps] == ["failed"] + ["cannot tell"] * 10
+
+
+def test_payer_is_named_as_the_events_have_it() -> None:
+    assert verify_package(clean_package(), anchors()).payer == "Example Payer"
