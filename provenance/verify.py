@@ -102,7 +102,8 @@ def verify_files(
         *_check_until(complete_until),
     ]
     report = _report(evidence, anchors, package_digest, _once(findings))
-    return replace(report, seal=seal, coverage=coverage, lineage=lineage)
+    rows = tuple(_row(event, findings) for event in evidence.events)
+    return replace(report, seal=seal, events=rows, coverage=coverage, lineage=lineage)
 
 
 def verify_document(
@@ -178,7 +179,6 @@ def _report(evidence: Evidence, anchors: Anchors, package_digest: str, findings:
         payer=_payer(evidence),
         patient=pseudonym(evidence),
         created_at=str(manifest.get("created", "")),
-        events=tuple(_row(event, findings) for event in evidence.events),
         head="none published, so nothing says as of when the case is complete",
         is_closed=last == "case-close",
     )

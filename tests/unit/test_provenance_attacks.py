@@ -776,6 +776,7 @@ def test_package_forged_with_own_authority_is_never_believed() -> None:
     report = verify_package(build_case(ring=forged).package(), anchors())
     assert set(report.codes) == OPEN | {"CHAIN_UNTRUSTED"}
     assert report.verdict == "INDETERMINATE"
+    assert {row.result for row in report.events} == {"CHAIN_UNTRUSTED"}
 
 
 def test_whole_package_of_another_organization_fails_when_one_was_expected() -> None:
