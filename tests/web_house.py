@@ -6,6 +6,7 @@ import asyncio
 import functools
 import hashlib
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -77,7 +78,10 @@ DOCUMENT: dict[str, Any] = {
     "date": "2026-03-10T09:00:00Z",
     "content": [{"attachment": {"contentType": "text/plain", "data": "aGVsbG8="}}],
 }
-SIDES = (("l", "Left"), ("r", "Right"))
+SIDES = [
+    {"valueCoding": {"system": "urn:s", "code": code, "display": text}}
+    for code, text in (("l", "Left"), ("r", "Right"))
+]
 QUESTIONNAIRE: dict[str, Any] = {
     "resourceType": "Questionnaire",
     "url": "http://payer.example.org/Questionnaire/spine",
@@ -110,9 +114,7 @@ QUESTIONNAIRE: dict[str, Any] = {
             "linkId": "side",
             "text": "Side",
             "type": "choice",
-            "answerOption": [
-                {"valueCoding": {"system": "urn:s", "code": code, "display": text}} for code, text in SIDES
-            ],
+            "answerOption": SIDES,
         },
         {"linkId": "note", "text": "Anything else", "type": "text"},
         {"linkId": "dose", "text": "Dose", "type": "quantity"},
@@ -155,15 +157,24 @@ def _ring() -> provenance.KeyRing:
     return provenance.KeyRing.create(folder, "Example Clinic", NPI, "1234567893", made_at, allow_development=True)
 
 
+@functools.cache
+def _empty_database() -> Path:
+    """Migrated once per run; each house gets a copy."""
+    folder = Path(tempfile.mkdtemp(prefix="pa-web-db-"))
+    Store.open(f"sqlite:///{folder / 'empty.db'}").close()
+    return folder / "empty.db"
+
+
 def open_house(folder: Path, base_url: str = BASE) -> Services:
     """Services over a new SQLite file; jobs stay in memory and do not run."""
     clock = FixedClock(NOW)
     chosen = settings(folder, base_url)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
+    shutil.copy(_empty_database(), folder / "gateway.db")
     return Services(
         settings=chosen,
-        store=Store.open(chosen.store.url, clock=clock),
+        store=Store.open(chosen.store.url, create=False, clock=clock),
         jobs=MemoryJobs(clock),
         clock=clock,
         keys=_ring(),

@@ -48,6 +48,9 @@ __all__ = [
 ACTIONS = ("release", "recheck", "override", "cancel", "inquire")
 """What a person may do to a case, as named in the access table after `case.`."""
 
+DAMAGED = "What was read from the chart cannot be opened any more. Verify the case, then check it again."
+"""Shown where stored bytes are missing or changed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseLine:
@@ -152,7 +155,7 @@ def open_case(services: Services, actor: Actor, case_id: str) -> CaseSheet:
         waits=waits,
         is_releasable=is_releasable,
         is_busy=views.is_busy(case, facts),
-        evaluation=views.evaluation(services, case),
+        evaluation=_evaluation(services, case),
         submissions=submissions,
         events=events,
         records=records,
@@ -226,11 +229,22 @@ def _release(services: Services, case: CaseRow, facts: Facts) -> tuple[tuple[str
 
 
 def _manifest(services: Services, case: CaseRow, facts: Facts) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Records of the chart by reference; where their list is damaged, a sentence instead of no page at all."""
     if not facts.snapshot:
         return {}, ()
-    manifest = parse_json(ledger.load_object(services, case, facts.snapshot))
+    try:
+        manifest = parse_json(ledger.load_object(services, case, facts.snapshot))
+    except GatewayError:
+        return {}, (DAMAGED,)
     records = {line["reference"]: line["digest"] for line in manifest["resources"]}
     return records, tuple(str(finding) for finding in manifest["findings"])
+
+
+def _evaluation(services: Services, case: CaseRow) -> Mapping[str, Any]:
+    try:
+        return views.evaluation(services, case)
+    except GatewayError:
+        return {}  # as above: the case is shown, `verify` says what is damaged
 
 
 def _patient(services: Services, case: CaseRow, records: Mapping[str, str]) -> Json:
@@ -240,5 +254,5 @@ def _patient(services: Services, case: CaseRow, records: Mapping[str, str]) -> J
     try:
         found: Json = parse_json(ledger.load_object(services, case, digest))
     except GatewayError:
-        return {}  # the page still shows the case; `verify` says that the bytes are damaged
+        return {}  # as above
     return found

@@ -60,18 +60,28 @@ def head(sheet: desk.CaseSheet, tab: str) -> dict[str, Any]:
 def overview(page: Page) -> Response:
     """Where the case stands, what is missing, what the payer said, what can be done."""
     sheet = desk.open_case(page.services, page.who.actor, page.part("case_id"))
+    answer, is_damaged = _answer(page, sheet)
     return page.show(
         "case.html",
         **head(sheet, "overview"),
         stages=stages.stages_of(sheet.case, sheet.facts),
         status_words=stages.STATUS_WORDS,
         elements=_elements(sheet),
-        answer=decided.read_answer(page.services, sheet.case, sheet.facts),
+        answer=answer,
+        is_damaged=is_damaged,
         sent=[row for row in sheet.submissions if row.attempts],
         buttons=buttons(sheet),
         can_answer="form.answer" in sheet.allowed,
         done=DONE.get(page.query("done"), ""),
     )
+
+
+def _answer(page: Page, sheet: desk.CaseSheet) -> tuple[decided.PayerAnswer | None, bool]:
+    """The payer's answer, and whether its stored bytes are damaged; the case is shown all the same."""
+    try:
+        return decided.read_answer(page.services, sheet.case, sheet.facts), False
+    except GatewayError:
+        return None, True
 
 
 def timeline(page: Page) -> Response:

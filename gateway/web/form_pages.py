@@ -23,6 +23,11 @@ from gateway.web.page import Page
 MAX_TEXT: Final = 200_000
 """Characters of all answers posted at once."""
 
+CLOSED: Final = (
+    "The form cannot be changed now: it is complete, the case has moved on, or your role does not include it. "
+    "Nothing was saved."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clash:
@@ -44,6 +49,8 @@ def save(page: Page) -> Response:
     """Keep what was changed on the page; what does not fit is shown again with the reason, the rest is kept."""
     case_id, form_id = page.part("case_id"), page.part("form_id")
     sheet = desk.open_form(page.services, page.who.actor, case_id, form_id)
+    if not sheet.can_answer:
+        return conflict(page, sheet.sheet, CLOSED)
     tree = _tree(sheet)
     changed = page_fields.changes(page.form, tree)
     if sum(len(text) for texts in changed.values() for text in texts) > MAX_TEXT:
