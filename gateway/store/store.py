@@ -20,6 +20,7 @@ from gateway.store.inbox import Notifications, Subscriptions
 from gateway.store.migrate import migrate, require_current
 from gateway.store.objects import Objects
 from gateway.store.submissions import Submissions
+from gateway.store.turns import Turns
 
 _RETRIED_STATES = ("40001", "40P01")
 """PostgreSQL's serialization failure and deadlock: repeat the transaction."""
@@ -49,6 +50,7 @@ class Store:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self.engine = engine
         self._clock = clock
+        self._turns = Turns(enabled=engine.dialect.name == "sqlite")
         self.separates_tenants = separates_tenants(engine)
         """Whether the database itself keeps tenants apart. False on SQLite, which serves one tenant per file."""
         if engine.dialect.name != "sqlite" and not self.separates_tenants:
@@ -79,7 +81,7 @@ class Store:
 
         Raises Busy where the database stayed locked, Conflict where it asks to repeat.
         """
-        with _translated(), self.engine.begin() as connection:
+        with self._turns.take(), _translated(), self.engine.begin() as connection:
             yield Tx(connection, self._clock)
 
     @contextmanager

@@ -16,6 +16,7 @@ import structlog
 
 from gateway.errors import InputError, SettingsError
 from gateway.jobs.dbos_adapter import DbosJobs
+from gateway.jobs.liveness import lock_number
 from gateway.jobs.port import QueueLimits
 from gateway.store import Store
 from tests.postgres import store_url
@@ -327,3 +328,57 @@ def test_one_process_per_sqlite_file(tmp_path: Path) -> None:
     lock = next((tmp_path / "kept").glob("*.lock"))
     assert lock.stat().st_mode & 0o777 == 0o600
     site.close()
+
+
+@pytest.fixture
+def peer(tmp_path: Path) -> Iterator[Site]:
+    opened = Site(store_url("postgresql", tmp_path))
+    yield opened
+    opened.close()
+
+
+def plant_running_job(site: Site, executor: str) -> None:
+    """A job that looks as if `executor` had taken it."""
+    site.enqueue(f"of-{executor}")
+    with site.store.begin() as tx:
+        taken = sa.text(
+            "UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = :name WHERE status = 'ENQUEUED'"
+        )
+        tx.connection.execute(taken, {"name": executor})
+
+
+def test_jobs_of_the_dead_are_taken_over_and_those_of_the_living_are_not(peer: Site) -> None:
+    with peer.store.engine.connect() as living:
+        living.execute(sa.text("SELECT pg_advisory_lock(:number)"), {"number": lock_number("living")})
+        plant_running_job(peer, "living")
+        plant_running_job(peer, "dead")
+        peer.start()
+        eventually(lambda: peer.ran == [("of-dead",)])
+        time.sleep(1.2)
+        assert peer.ran == [("of-dead",)]
+        living.invalidate()
+    eventually(lambda: sorted(peer.ran) == [("of-dead",), ("of-living",)])
+
+
+def test_a_lost_session_is_taken_again(peer: Site) -> None:
+    peer.start()
+    held = sa.text("SELECT pid FROM pg_stat_activity WHERE application_name = 'pa-gateway-liveness'")
+    with peer.store.engine.connect() as connection:
+        (before,) = connection.execute(held).scalars().all()
+        connection.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": before})
+        connection.commit()
+
+        def is_back() -> bool:
+            found = connection.execute(held).scalars().all()
+            connection.commit()
+            return len(found) == 1 and found[0] != before
+
+        eventually(is_back)
+    peer.enqueue("1")
+    eventually(lambda: peer.ran == [("1",)])
+
+
+def test_two_processes_have_two_names(peer: Site) -> None:
+    other = DbosJobs(peer.store.engine)
+    assert other._liveness.executor != peer.jobs._liveness.executor
+    other.close()
