@@ -96,14 +96,15 @@ def open_house(settings: Settings, charts: Sequence[DemoChart], tell: Callable[[
 
 def end(process: subprocess.Popen[str], seconds: float = 8) -> None:
     """Ask a process to end; kill it when it does not."""
-    if process.poll() is not None:
-        return
-    process.send_signal(signal.SIGTERM)
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(5)
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _new_folder(settings: Settings) -> Path:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import httpx
 
-from gateway.demo.processes import House, open_house, wait_ready
+from gateway.demo.processes import House, end, open_house, wait_ready
 from gateway.demo.script import Demo, chosen_charts, read_person
 from gateway.settings import Settings
 from tests.postgres import start_cluster
@@ -55,7 +55,7 @@ class Killer:
     def _once(self, number: int) -> None:
         process = self.house.gateways[number]
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        end(process)
         self.done += 1
         self.tell(f"kill {self.done} of {self.kills}")
         start = self.house.start_gateway

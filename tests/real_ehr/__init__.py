@@ -1,0 +1,1 @@
+"""The demonstration with an independent FHIR server in place of the synthetic EHR."""
