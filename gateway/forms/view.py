@@ -9,24 +9,24 @@ from typing import Any, Final
 
 from gateway.fhir import Json
 from gateway.forms import marks
+from gateway.forms.conversion import convert_one
+from gateway.forms.explain import CHANGED, FROM_CHART, FROM_PAYER, NOT_FOUND, TYPED, explanation_of, label_of
 from gateway.forms.launch import LaunchContext
 from gateway.forms.options import Option, text_of
-from gateway.forms.populate import CLEARED, AnswerTrace, Draft
+from gateway.forms.populate import AnswerTrace, Draft
 from gateway.forms.required import is_open
+from gateway.forms.scope import Scope
 from gateway.forms.session import DEFAULT_GUIDE, FormSession
 from gateway.forms.slots import Slot
 from gateway.forms.validate import check_sheet
 from gateway.profiles import dtr_sdc
-from gateway.profiles.dtr_guide import DtrGuide, Origin, OriginAuthor
+from gateway.profiles.dtr_guide import DtrGuide, OriginAuthor
 from gateway.profiles.dtr_package import FormPackageParts
 from gateway.profiles.dtr_sdc import value_of
 from gateway.reasoning.record import RecordSnapshot
 
-FROM_CHART: Final = "From chart"
-FROM_PAYER: Final = "From payer"
-CHANGED: Final = "Changed by user"
-TYPED: Final = "Typed"
-NOT_FOUND: Final = "Not found in chart"
+MAX_CANDIDATES: Final = 200
+"""Suggestions of one question that are offered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,8 @@ class Choice:
     key: str
     text: str
     is_chosen: bool
+    answer: Json
+    """The answer it stands for, `{"valueCoding": …}`; `set_answer` takes it too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,8 @@ class FormRow:
     hidden: bool
     enabled: bool
     options: tuple[Choice, ...]
+    candidates: tuple[Choice, ...]
+    """Further answers that the chart suggests (`candidateExpression`); never set without a person."""
     options_missing: str
     """Why there is no list to choose from; empty when there is one or none is needed."""
     units: tuple[str, ...]
@@ -105,6 +109,7 @@ class FormRow:
             "read_only": self.read_only,
             "enabled": self.enabled,
             "options": [{"key": one.key, "text": one.text, "chosen": one.is_chosen} for one in self.options],
+            "candidates": [{"key": one.key, "text": one.text, "answer": dict(one.answer)} for one in self.candidates],
             "options_missing": self.options_missing,
             "values": list(self.values),
             "answer": [dict(one) for one in self.raw],
@@ -193,9 +198,11 @@ def form_view(
     errors = {
         finding.link_id: finding.sentence for finding in check_sheet(session, sheet) if finding.code != "required"
     }
+    scope = session.scope(sheet, enabled.addresses)
     rows = tuple(
         _row(
             session,
+            scope,
             slot,
             is_enabled=slot.address in enabled.addresses,
             trace=known.get(slot.address),
@@ -223,12 +230,19 @@ def form_view(
 
 
 def _row(
-    session: FormSession, slot: Slot, *, is_enabled: bool, trace: AnswerTrace | None, error: str, sheet_id: str
+    session: FormSession,
+    scope: Scope,
+    slot: Slot,
+    *,
+    is_enabled: bool,
+    trace: AnswerTrace | None,
+    error: str,
+    sheet_id: str,
 ) -> FormRow:
     item = slot.definition
     options = session.options(item)
     origin = session.guide.read_origin(slot.answers[0]) if slot.answers else None
-    label = _label(session.guide, slot, origin, trace) if is_enabled else ""
+    label = label_of(session.guide, slot, origin, trace) if is_enabled else ""
     max_length = item.item.get("maxLength")
     return FormRow(
         link_id=slot.address,
@@ -243,13 +257,14 @@ def _row(
         hidden=item.is_hidden,
         enabled=is_enabled,
         options=tuple(_choice(option, slot.answers) for option in options.options),
+        candidates=_candidates(session, scope, slot) if is_enabled and item.is_question else (),
         options_missing=options.missing,
         units=tuple(text_of(unit) for unit in dtr_sdc.read_unit_options(item.item)),
         values=tuple(answer_text(answer) for answer in slot.answers),
         raw=tuple(marks.values_of(slot.answers)),
         origin=origin.source if origin else "",
         origin_label=label,
-        origin_explanation=_explanation(label, origin, trace, sheet_id) if label else "",
+        origin_explanation=explanation_of(label, origin, trace, sheet_id) if label else "",
         author=origin.author if origin else None,
         trace=trace,
         error=error,
@@ -267,52 +282,23 @@ def _level(slot: Slot) -> int:
 
 def _choice(option: Option, answers: Sequence[Json]) -> Choice:
     chosen = any(marks.values_of([answer])[0] == dict(option.value) for answer in answers)
-    return Choice(key=option.key, text=option.text, is_chosen=chosen)
+    return Choice(key=option.key, text=option.text, is_chosen=chosen, answer=option.value)
 
 
-def _label(guide: DtrGuide, slot: Slot, origin: Origin | None, trace: AnswerTrace | None) -> str:
-    if not slot.definition.is_question:
-        return ""
-    if origin is None and marks.is_cleared(slot.node):
-        return CHANGED
-    if origin is None:
-        return NOT_FOUND if trace is not None and trace.expression else ""
-    if not guide.is_machine(origin.source):
-        return CHANGED if origin.source == guide.OVERRIDE else TYPED
-    is_ours = trace is not None and bool(trace.expression or trace.sources)
-    return FROM_CHART if origin.source == guide.AUTO and (is_ours or guide.AUTO != guide.AUTO_SERVER) else FROM_PAYER
-
-
-def _explanation(label: str, origin: Origin | None, trace: AnswerTrace | None, response_id: str) -> str:
-    if label == CHANGED and origin is None:
-        return CLEARED
-    if label == NOT_FOUND and trace is not None:
-        sought = f" Looked for: {'; '.join(_short(query) for query in trace.looked_for)}." if trace.looked_for else ""
-        return f"{trace.reason_if_empty}{sought}"
-    if label in (CHANGED, TYPED) and origin is not None:
-        who = origin.author.practitioner if origin.author else ""
-        return (
-            f"Set by {who or 'a user'}." if label == TYPED else f"Changed by {who or 'a user'} from the chart's value."
-        )
-    if label == FROM_CHART and trace is not None:
-        return _machine_explanation(trace, response_id)
-    return "Filled in by the payer." if label == FROM_PAYER else ""
-
-
-def _short(query: str) -> str:
-    return query if len(query) <= 160 else f"{query[:157]}…"
-
-
-def _machine_explanation(trace: AnswerTrace, response_id: str) -> str:
-    named = f"{trace.library}: {trace.define}" if trace.define else ""
-    own = ("QuestionnaireResponse", f"QuestionnaireResponse/{response_id}")
-    records = [source for source in trace.sources if source.reference and source.reference not in own]
-    if not records:
-        return named or ("Computed from other answers." if trace.expression else "Preset by the form.")
-    first = records[0]
-    version = f" version {first.version}" if first.version else ""
-    more = f" and {len(records) - 1} more" if len(records) > 1 else ""
-    return f"{first.element or first.reference} of {first.reference}{version}{more}" + (f" ({named})" if named else "")
+def _candidates(session: FormSession, scope: Scope, slot: Slot) -> tuple[Choice, ...]:
+    """Pick list of the chart's values that fit the question, each once; empty when the logic cannot run."""
+    expression = dtr_sdc.read_expression(slot.definition.item, "candidateExpression")
+    if expression is None:
+        return ()
+    found: dict[str, Choice] = {}
+    for item in scope.evaluate(expression, slot).items[:MAX_CANDIDATES]:
+        answer = convert_one(item, slot.definition, session.options(slot.definition), session.means.zone)
+        if answer is not None:
+            value = value_of(answer)
+            key = str(value.get("code") or value.get("reference") or "") if isinstance(value, Mapping) else ""
+            text = answer_text(answer)
+            found.setdefault(key or text, Choice(key=key or text, text=text, is_chosen=False, answer=answer))
+    return tuple(found.values())
 
 
 def answer_text(answer: Json) -> str:
@@ -329,3 +315,17 @@ def answer_text(answer: Json) -> str:
     if isinstance(value, Mapping) and ("url" in value or "data" in value):
         return str(value.get("title") or value.get("url") or "Attachment")
     return text_of(value) if value is not None else ""
+
+
+__all__ = [
+    "CHANGED",
+    "FROM_CHART",
+    "FROM_PAYER",
+    "NOT_FOUND",
+    "TYPED",
+    "Choice",
+    "FormRow",
+    "FormView",
+    "answer_text",
+    "form_view",
+]

@@ -431,3 +431,59 @@ def test_inline_logic_is_run_from_its_elm() -> None:
     parts = package(form(item("a", "string", instead)))
     assert values(filled(parts, evaluator=Inline())) == {"a": '{"library": {}}:x'}
     assert trace(filled(parts, evaluator=Engine()), "a").reason_if_empty == "logic cannot be run here"
+
+
+@pytest.mark.requirement("dtr:spec-139")
+def test_payer_answers_that_point_outside_the_ehr_are_left_out() -> None:
+    draft_response = response_of(answer("r", {"valueReference": {"reference": "https://payer.example.org/Device/1"}}))
+    draft = filled(package(form(item("r", "reference")), draft_response=draft_response))
+    assert values(draft) == {}
+    assert any("outside the EHR" in finding for finding in draft.findings)
+
+
+@pytest.mark.requirement("dtr:spec-123")
+@pytest.mark.parametrize("end, blocked", [("2026-03-14", True), ("2026-03-15", False), ("2026", False), ("2025", True)])
+def test_a_form_out_of_force_is_blocked(end: str, blocked: bool) -> None:
+    draft = filled(package(form(item("a", "string"), effectivePeriod={"end": end})))
+    assert bool(draft.blockers) is blocked
+
+
+@pytest.mark.requirement("dtr:spec-100")
+def test_weights_come_from_the_answer_or_the_option() -> None:
+    score = [{"url": "http://hl7.org/fhir/StructureDefinition/ordinalValue", "valueDecimal": 3}]
+    option = {"valueCoding": {"system": "s", "code": "a", "extension": score}}
+    questionnaire = form(
+        item("q", "choice", answerOption=[option], initial=[{"valueCoding": {"system": "s", "code": "a"}}]),
+        item(
+            "w", "decimal", expression("calculatedExpression", "%resource.item.where(linkId='q').answer.value.weight()")
+        ),
+    )
+    assert values(filled(package(questionnaire)))["w"] == 3
+
+
+def test_a_query_may_filter_by_a_packaged_value_set() -> None:
+    value_set = {
+        "resourceType": "ValueSet",
+        "url": "http://example.org/vs",
+        "expansion": {"contains": [{"system": "http://icd", "code": "M1"}]},
+    }
+    questionnaire = form(
+        item("a", "string", expression("initialExpression", "%found.entry.resource.code.text")),
+        extension=[variable("found", "Condition?code:in=http://example.org/vs", "application/x-fhir-query")],
+    )
+    other = {**CONDITION, "id": "c2", "code": {"coding": [{"system": "http://icd", "code": "M2"}], "text": "other"}}
+    parts = package(questionnaire, value_sets=(value_set,))
+    assert values(filled(parts, record=[CONDITION, other])) == {"a": "sore"}
+    assert trace(filled(package(questionnaire), record=[CONDITION]), "a").reason_if_empty.startswith("A value set")
+
+
+@pytest.mark.threat("T6")
+def test_the_work_of_a_whole_form_is_bounded() -> None:
+    record = [{**CONDITION, "id": f"c{number}"} for number in range(400)]
+    costly = "%all.entry.resource.where(%all.entry.resource.id contains id).id.first()"
+    questionnaire = form(
+        *[item(f"q{number}", "string", expression("initialExpression", costly)) for number in range(60)],
+        extension=[variable("all", "Condition", "application/x-fhir-query")],
+    )
+    draft = filled(package(questionnaire), record=record)
+    assert "fhirpath.limit" in {problem.code for problem in draft.problems}

@@ -11,7 +11,20 @@ import pytest
 from gateway.fhir.json import dump_json
 from gateway.forms.answers import clear_answer
 from gateway.forms.view import answer_text, form_view
-from tests.form_samples import AUTHOR, CORE, NOW, answer, answered, expression, filled, form, item, package, response_of
+from tests.form_samples import (
+    AUTHOR,
+    CORE,
+    LAUNCH,
+    NOW,
+    answer,
+    answered,
+    expression,
+    filled,
+    form,
+    item,
+    package,
+    response_of,
+)
 
 CODE = {"system": "http://example.org", "code": "a", "display": "Letter a"}
 FORM = form(
@@ -142,3 +155,27 @@ def test_json_is_stable_and_writable() -> None:
 )
 def test_answers_as_text(value: dict[str, Any], text: str) -> None:
     assert answer_text(value) == text
+
+
+def test_candidates_are_offered_and_never_set() -> None:
+    questionnaire = form(
+        item("dx", "open-choice", expression("candidateExpression", "%patient.name.given | %patient.name.family")),
+        item("ref", "reference", expression("candidateExpression", "%order")),
+        item("bad", "string", expression("candidateExpression", "%nobody")),
+    )
+    parts = package(questionnaire)
+    draft = filled(parts)
+    found = {row.link_id: row for row in form_view(parts, draft, launch=LAUNCH)}
+    assert [one.text for one in found["dx"].candidates] == ["Ann", "Example"]
+    assert [one.answer for one in found["ref"].candidates] == [{"valueReference": {"reference": "ServiceRequest/o"}}]
+    assert found["bad"].candidates == ()
+    assert all(row.values == () for row in found.values())
+    picked = answered(parts, draft, ref=dict(found["ref"].candidates[0].answer))
+    assert {row.link_id: row.origin for row in form_view(parts, picked)}["ref"] == "manual"
+
+
+def test_a_hidden_answer_from_the_chart_is_brought_to_the_reviewer() -> None:
+    hidden = {"url": f"{CORE}questionnaire-hidden", "valueBoolean": True}
+    parts = package(form(item("h", "string", hidden, expression("initialExpression", "%patient.name.family"))))
+    (row,) = form_view(parts, filled(parts))
+    assert row.is_hidden_disclosure
