@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: demo test lint bench openapi clean
+.PHONY: demo test lint bench judge openapi clean
 
 demo: $(READY)  ## synthetic EHR, payer harness and gateway on loopback ports; prints the worklist's address
 	$(BIN)/pa-gateway demo
@@ -23,6 +23,9 @@ lint: $(READY)  ## style and types only
 
 bench: $(READY)  ## ratios, not seconds; see tests/benchmarks/
 	$(BIN)/python -m tests.benchmarks
+
+judge: $(READY)  ## the HL7 validator over everything the demonstration exchanges; needs Java
+	PA_GATEWAY_REFEREE=1 $(BIN)/pytest -q tests/acceptance/test_demo.py
 
 openapi: $(READY)  ## regenerate the committed API descriptions
 	$(BIN)/python -m tests.openapi_files openapi
