@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.clock import Clock, SystemClock
-from gateway.errors import Busy, Conflict, SettingsError
+from gateway.errors import Busy, Conflict, GatewayError, IntegrityError, SettingsError
 from gateway.logs import get_logger
 from gateway.store.base import Scope
 from gateway.store.cases import Cases
@@ -22,8 +23,12 @@ from gateway.store.objects import Objects
 from gateway.store.submissions import Submissions
 from gateway.store.turns import Turns
 
-_RETRIED_STATES = ("40001", "40P01")
+_REPEATED_STATES = ("40001", "40P01")
 """PostgreSQL's serialization failure and deadlock: repeat the transaction."""
+_BUSY_STATES = ("SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "SQLITE_FULL", "55P03", "57014")
+"""Locked or full, lock not available, query cancelled by a timeout."""
+_BUSY_CLASSES = ("08", "53", "57")
+"""PostgreSQL's classes of lost connections, missing resources and operator intervention."""
 
 
 class Tx:
@@ -79,7 +84,8 @@ class Store:
     def begin(self) -> Iterator[Tx]:
         """A writing transaction: commits at the end, rolls back on any exception.
 
-        Raises Busy where the database stayed locked, Conflict where it asks to repeat.
+        Raises Busy where the database stayed locked or is away, Conflict where it asks to repeat,
+        IntegrityError where it refuses for good.
         """
         with self._turns.take(), _translated(), self.engine.begin() as connection:
             yield Tx(connection, self._clock)
@@ -105,12 +111,21 @@ def _read_options(connection: Connection) -> dict[str, object]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Database faults a caller can act on, as errors of the tree; their texts (which hold values) stay inside."""
+    """Database faults as errors of the tree; their texts, which may hold values, go nowhere."""
     try:
         yield
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) in _RETRIED_STATES:
-            raise Conflict("The database asks to repeat this.", code="conflict.serialization") from None
-        if "database is locked" in str(error.orig):
-            raise Busy("The database is busy. Try again in a moment.", code="busy.database") from None
-        raise
+        raise _as_ours(error) from None
+    except PoolTimeout:
+        raise Busy("Too many are at work at once. Try again in a moment.", code="busy.pool") from None
+
+
+def _as_ours(error: DBAPIError) -> GatewayError:
+    """Conflict: repeat it. Busy: try again later. IntegrityError: the database refused for good."""
+    state = str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or "")
+    if state in _REPEATED_STATES:
+        return Conflict("The database asks to repeat this.", code="conflict.serialization")
+    if error.connection_invalidated or state in _BUSY_STATES or state[:2] in _BUSY_CLASSES:
+        return Busy("The database is busy or away. Try again in a moment.", code="busy.database")
+    get_logger().error("store.refused", code=state, error=type(error).__name__)
+    return IntegrityError("The database refused the change.", code="integrity.database")

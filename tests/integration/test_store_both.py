@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.exc import DBAPIError
 
 from gateway.clock import FixedClock
-from gateway.errors import Conflict, InputError, IntegrityError, NotFound
+from gateway.errors import Busy, Conflict, InputError, IntegrityError, NotFound
 from gateway.store import (
     BreakerRow,
     CaseFilter,
@@ -200,10 +200,27 @@ def test_rollback_leaves_nothing(store: Store) -> None:
         assert tx.cases.find(T, "case-0001") is None
 
 
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 def test_writing_in_a_reading_transaction_fails_on_postgresql(store: Store) -> None:
-    if store.engine.dialect.name == "sqlite":
-        pytest.skip("SQLite's reading transaction may write; it only begins without the lock")
-    with pytest.raises(DBAPIError), store.read() as tx:
+    with pytest.raises(IntegrityError), store.read() as tx:
+        tx.cases.insert(case())
+
+
+@pytest.mark.threat("T17")
+def test_what_the_database_says_goes_nowhere(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(IntegrityError) as caught, store.begin() as tx:
+        tx.objects.put(T, "Ada Lovelace", b"x", "text/plain")
+    written = "".join(capfd.readouterr())
+    assert "Lovelace" not in repr(caught.value) + caught.value.diagnostics() + written
+    assert caught.value.__suppress_context__
+    assert "store.refused" in written
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+def test_a_lost_connection_is_busy(store: Store) -> None:
+    with pytest.raises(Busy), store.begin() as tx:
+        tx.connection.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    with store.begin() as tx:
         tx.cases.insert(case())
 
 
