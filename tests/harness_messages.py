@@ -13,6 +13,8 @@ from uuid import uuid4
 
 PAS = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/"
 X12 = "https://codesystem.x12.org/005010/"
+DTR = "http://hl7.org/fhir/us/davinci-dtr/StructureDefinition/"
+CRD_CODES = "http://hl7.org/fhir/us/davinci-crd/CodeSystem/coverage-information-codes"
 TEMP = "http://hl7.org/fhir/us/davinci-pas/CodeSystem/PASTempCodes"
 MB = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MB"}]}
 NPI = "http://hl7.org/fhir/sid/us-npi"
@@ -111,14 +113,34 @@ def document_reference(subject: str, data: bytes, media_type: str = "application
     }
 
 
-def questionnaire_response(subject: str) -> Resource:
+def questionnaire_response(subject: str, order: str = "ServiceRequest/1", cover: str = "Coverage/1") -> Resource:
     return {
         "resourceType": "QuestionnaireResponse",
         "questionnaire": "https://payer.example.org/Questionnaire/test-form|1.0.0",
         "status": "completed",
         "subject": {"reference": subject},
         "authored": "2026-11-23T10:00:00Z",
-        "item": [{"linkId": "1", "answer": [{"valueInteger": 6}]}],
+        "extension": [
+            {"url": f"{DTR}qr-context", "valueReference": {"reference": order}},
+            {"url": f"{DTR}qr-coverage", "valueReference": {"reference": cover}},
+            {"url": f"{DTR}intendedUse", "valueCodeableConcept": concept(CRD_CODES, "withpa")},
+        ],
+        "item": [
+            {
+                "linkId": "1",
+                "answer": [
+                    {
+                        "extension": [
+                            {
+                                "url": f"{DTR}information-origin",
+                                "extension": [{"url": "source", "valueCode": "auto-client"}],
+                            }
+                        ],
+                        "valueInteger": 6,
+                    }
+                ],
+            }
+        ],
     }
 
 
@@ -223,7 +245,7 @@ def request_bundle(
         (cover, coverage(member, insurer, person)),
         (person, patient(member)),
         (paper, document_reference(person, payload, media_type)),
-        (form, questionnaire_response(person)),
+        (form, questionnaire_response(person, next(iter(services.values())), cover)),
     ]
     resources += [(url, service_request(person, code)) for code, url in services.items()]
     return bundle("profile-pas-request-bundle", resources)

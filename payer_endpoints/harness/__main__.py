@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from payer_endpoints.harness.app import describe
 from payer_endpoints.harness.config import HarnessConfig
 from payer_endpoints.harness.scenarios import ScenarioError
 from payer_endpoints.harness.server import serve
@@ -14,6 +15,9 @@ from payer_endpoints.harness.server import serve
 def main(arguments: list[str] | None = None) -> int:
     """Run until stopped. Exit code 10 for scenario files that cannot be used, as for any setting."""
     options = _parser().parse_args(arguments)
+    if options.openapi:
+        sys.stdout.write(describe())
+        return 0
     try:
         serve(
             options.host,
@@ -60,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--client-secret", default=HarnessConfig().client_secret)
     parser.add_argument("--slow-seconds", type=float, help="overrides every slow fault of the scenarios")
     parser.add_argument("--delivery-seconds", type=float, default=120, help="how long a notification is tried")
+    parser.add_argument("--openapi", action="store_true", help="print the description of the routes and end")
     parser.add_argument("--pace", type=float, default=1, help="factor on the waiting times of the scenarios")
     return parser
 

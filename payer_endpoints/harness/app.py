@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+import yaml
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -29,7 +30,7 @@ from payer_endpoints.harness.journal import Journal
 from payer_endpoints.harness.ledger import Ledger
 from payer_endpoints.harness.packages import Packages
 from payer_endpoints.harness.payer_routes import payer_router
-from payer_endpoints.harness.scenarios import load_scenarios
+from payer_endpoints.harness.scenarios import Scenario, load_scenarios
 from payer_endpoints.harness.submissions import Submissions
 from payer_endpoints.harness.subscriptions import Subscriptions
 
@@ -47,11 +48,13 @@ class Harness:
         self.shelf = FormShelf(config.forms)
         self.ledger = Ledger(self.journal, config.max_messages)
         self.book = Book(self.journal)
-        self.submissions = Submissions(config, self.scenarios, self.book, self.ledger, self.faults.count)
+        self.submissions = Submissions(
+            config, self.scenarios, self.book, self.ledger, self.faults.count, self.canonicals
+        )
         self.subscriptions = Subscriptions(config, self.ledger, self.journal, self.faults)
         self.attachments = Attachments(self.book, self.ledger, self.submissions)
         self.inquiries = Inquiries(self.book, self.ledger, config.now)
-        self.hooks = Hooks(config, self.scenarios, self.book, self.ledger, lambda row: self.shelf.canonicals(row.forms))
+        self.hooks = Hooks(config, self.scenarios, self.book, self.ledger, self.canonicals)
         self.packages = Packages(config, self.scenarios, self.book, self.ledger, self.shelf)
         self._tasks: set[asyncio.Task[None]] = set()
         self._restore()
@@ -59,6 +62,10 @@ class Harness:
     def payer(self, slug: str) -> Payer | None:
         """The payer with this slug."""
         return self.payers.get(slug)
+
+    def canonicals(self, scenario: Scenario) -> list[str]:
+        """Canonicals of the forms a scenario wants."""
+        return self.shelf.canonicals(scenario.forms)
 
     def schedule_due(self, authorization: Authorization | None) -> None:
         """Decide later what is due later."""
@@ -111,6 +118,13 @@ class Harness:
                 read(dict(line))
 
 
+def describe() -> str:
+    """The OpenAPI description of the routes as YAML; `openapi/harness.yaml` is this text."""
+    described = create_harness_app(HarnessConfig()).openapi()
+    described["components"] = {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}}
+    return yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120)
+
+
 class HarnessApp(FastAPI):
     """The application behind its gate. The gate stands outside every other layer, where the connection can be cut."""
 
@@ -134,7 +148,7 @@ def create_harness_app(config: HarnessConfig | None = None) -> HarnessApp:
     app = HarnessApp(
         title="Simulated payers",
         version="1",
-        description=__doc__,
+        description="Fakes of payers for tests and demonstrations. Routes that begin with `/_` exist only here.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

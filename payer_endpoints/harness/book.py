@@ -99,6 +99,7 @@ class Book:
         self._authorizations: dict[str, Authorization] = {}
         self._by_claim: dict[tuple[str, str, str], str] = {}
         self._assertions: dict[tuple[str, str], Assertion] = {}
+        self._asserted: dict[tuple[str, str], set[str]] = {}
         self._by_member: dict[tuple[str, str], list[str]] = {}
         self._by_service: dict[tuple[str, str, str], str] = {}
 
@@ -132,6 +133,10 @@ class Book:
         """The context issued under this id."""
         return self._assertions.get((payer, key))
 
+    def asserted(self, payer: str, member: str) -> set[str]:
+        """Assertion ids given for the member's orders."""
+        return self._asserted.get((payer, member), set())
+
     def keep_transaction(self, transaction: Transaction) -> None:
         """Store one."""
         self._transactions[transaction.payer, transaction.key] = transaction
@@ -145,7 +150,7 @@ class Book:
     def keep_assertion(self, assertion: Assertion) -> None:
         """Store one."""
         if self._assertions.get((assertion.payer, assertion.id)) != assertion:
-            self._assertions[assertion.payer, assertion.id] = assertion
+            self._place_assertion(assertion)
             self._journal.append("assertion", **asdict(assertion))
 
     def restore(self, line: dict[str, Any]) -> None:
@@ -159,7 +164,12 @@ class Book:
             line["request"], line["answer"] = unpack(line["request"]), unpack(line["answer"])
             self._place(Authorization(**line))
         elif kind == "assertion":
-            self._assertions[line["payer"], line["id"]] = Assertion(**line)
+            self._place_assertion(Assertion(**line))
+
+    def _place_assertion(self, assertion: Assertion) -> None:
+        self._assertions[assertion.payer, assertion.id] = assertion
+        if assertion.order:
+            self._asserted.setdefault((assertion.payer, assertion.member), set()).add(assertion.id)
 
     def _place(self, authorization: Authorization) -> None:
         if authorization.id not in self._authorizations:

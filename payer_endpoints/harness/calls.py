@@ -65,11 +65,35 @@ def payer_route(
             return handler(call) if call else refused or Response(status_code=404)
 
         endpoint.__doc__ = handler.__doc__
-        for prefix in ("/{payer}", f"/{{payer}}/{Guide.STU2}"):
-            router.add_api_route(prefix + path, endpoint, methods=[method], name=handler.__name__)
+        for prefix, guide in (("/{payer}", Guide.STU2_2), (f"/{{payer}}/{Guide.STU2}", Guide.STU2)):
+            router.add_api_route(
+                prefix + path,
+                endpoint,
+                methods=[method],
+                name=handler.__name__,
+                operation_id=handler.__name__ + ("" if guide is Guide.STU2_2 else "_2_0_1"),
+                response_class=Response,
+                responses={"default": {"description": "OperationOutcome that says what is wrong."}},
+                tags=[f"guides {guide.value}"],
+                openapi_extra=_described(method, path, door),
+            )
         return handler
 
     return add
+
+
+def _described(method: str, path: str, door: str) -> dict[str, Any]:
+    """What the generated description says beyond the path: body, path parameters, security."""
+    words = [word[1:-1] for word in path.split("/") if word.startswith("{")]
+    parameters = [{"name": word, "in": "path", "required": True, "schema": {"type": "string"}} for word in words]
+    found: dict[str, Any] = {"parameters": parameters} if parameters else {}
+    if door != "open":
+        found["security"] = [{"bearer": []}]
+    if method in ("POST", "PUT"):
+        media = "application/x-www-form-urlencoded" if path == "/token" else names.FHIR_JSON
+        media = "application/json" if "cds-services" in path else media
+        found["requestBody"] = {"required": True, "content": {media: {"schema": {"type": "object"}}}}
+    return found
 
 
 def _admit(

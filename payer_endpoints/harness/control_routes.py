@@ -28,36 +28,36 @@ class FaultOrder(BaseModel):
 
 def control_router(harness: Harness) -> APIRouter:
     """The control routes over one harness."""
-    router = APIRouter(tags=["fake only"])
+    router = APIRouter(tags=["fake only"], default_response_class=Response)
     slugs = tuple(payer.slug for payer in harness.config.payers)
 
-    @router.get("/_ledger")
+    @router.get("/_ledger", operation_id="ledger")
     async def ledger() -> Response:
         """Counts, findings and message lines."""
         return json_response(harness.ledger.summary(slugs))
 
-    @router.get("/_ledger/messages")
+    @router.get("/_ledger/messages", operation_id="ledger_messages")
     async def messages() -> Response:
         """Messages with their exact bodies in base64."""
         return json_response({"messages": harness.ledger.bodies()})
 
-    @router.post("/_reset")
+    @router.post("/_reset", operation_id="reset")
     async def reset() -> Response:
         """Forget everything."""
         harness.reset()
         return json_response({"reset": True})
 
-    @router.get("/_faults")
+    @router.get("/_faults", operation_id="list_faults")
     async def listed() -> Response:
         """Faults in force."""
         return json_response({"faults": harness.faults.listed()})
 
-    @router.post("/_faults")
+    @router.post("/_faults", operation_id="order_fault")
     async def order(request: Request) -> Response:
         """Set or clear one fault."""
         return _order_fault(harness, await request.body(), slugs)
 
-    @router.get("/_health")
+    @router.get("/_health", operation_id="health")
     async def health() -> Response:
         """Alive."""
         return json_response({"status": "up", "payers": list(slugs)})

@@ -114,10 +114,10 @@ def without_unsolicited(plan: CoveragePlan) -> CoveragePlan:
     return plan.model_copy(update={"pa_needed": "auth-needed", "satisfied_pa_id": ""})
 
 
-def carries_assertion(order: Json, assertion_id: str) -> bool:
-    """Whether the order has a coverage-information of this assertion."""
+def assertion_ids(order: Json) -> set[str]:
+    """Assertion ids of an order's coverage-information."""
     found = extensions(order, names.CRD_COVERAGE_INFORMATION)
-    return any(at(extension(item, "coverage-assertion-id"), "valueString") == assertion_id for item in found)
+    return {as_text(at(extension(item, "coverage-assertion-id"), "valueString")) for item in found}
 
 
 def annotate(order: Json, information: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from payer_endpoints.harness import names
 from payer_endpoints.harness.answers import instant
 from payer_endpoints.harness.book import Assertion, Book
 from payer_endpoints.harness.config import HarnessConfig, Payer
-from payer_endpoints.harness.coverage_information import carries_assertion
+from payer_endpoints.harness.coverage_information import assertion_ids
 from payer_endpoints.harness.form_shelf import FormParts, FormShelf
 from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.ledger import Ledger
@@ -105,7 +105,7 @@ class Packages:
         if assertion.order and ordered and assertion.order not in ordered:
             text = "The order is not the one the context was given for."
             yield Issue(text=text, severity="warning", code="business-rule", source="spec-129")
-        elif assertion.order and not any(carries_assertion(order, assertion.id) for order in asked.orders):
+        elif assertion.order and not any(assertion.id in assertion_ids(order) for order in asked.orders):
             text = "The order came without the coverage information it was given."
             yield Issue(text=text, severity="warning", code="business-rule", source="resp-46")
 

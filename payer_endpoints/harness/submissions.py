@@ -18,6 +18,7 @@ from payer_endpoints.harness import names
 from payer_endpoints.harness.answers import AnswerParts, Asked, ItemReview, build_answer, claim_key, claim_of, instant
 from payer_endpoints.harness.book import Assertion, Authorization, Book, Transaction
 from payer_endpoints.harness.config import HarnessConfig, Payer
+from payer_endpoints.harness.coverage_information import assertion_ids
 from payer_endpoints.harness.decisions import (
     asked_documents,
     authorization_number,
@@ -26,6 +27,7 @@ from payer_endpoints.harness.decisions import (
     with_traces,
 )
 from payer_endpoints.harness.faults import Fault
+from payer_endpoints.harness.form_checks import check_forms
 from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.ledger import Ledger, digest
 from payer_endpoints.harness.outcomes import Issue, errors_of
@@ -76,9 +78,10 @@ class Submissions:
         book: Book,
         ledger: Ledger,
         count_fault: Callable[..., Fault | None],
+        canonicals: Callable[[Scenario], list[str]],
     ) -> None:
         self._config, self._scenarios, self._book, self._ledger = config, scenarios, book, ledger
-        self._count_fault = count_fault
+        self._count_fault, self._canonicals = count_fault, canonicals
 
     def submit(self, payer: Payer, guide: Guide, body: bytes, message: int) -> Submitted:
         """Steps (1) to (4)."""
@@ -93,6 +96,7 @@ class Submissions:
         issues = check_request(bundle, payer, guide)
         if errors_of(issues):
             return self._refuse(payer, message, issues)
+        issues += self._review_packet(payer, guide, bundle)
         self._ledger.find(payer.slug, "submit", message, *issues)
         self._ledger.count(payer.slug, "submissions")
         return self._take_in(payer, guide, bundle, body, key, message)
@@ -124,6 +128,18 @@ class Submissions:
             changed = replace(changed, due_at=self._due(self._scenarios.by_id[authorization.scenario]))
         self._book.keep_authorization(changed)
         return changed
+
+    def _review_packet(self, payer: Payer, guide: Guide, bundle: Json) -> list[Issue]:
+        """What is amiss with forms and order though the request is taken in."""
+        member = member_of(bundle)
+        scenario = self._scenarios.choose(payer.slug, member)
+        wanted = self._canonicals(scenario) if scenario.crd.doc_needed else []
+        found = list(check_forms(bundle, guide, wanted))
+        given = self._book.asserted(payer.slug, member)
+        if given and not given & {key for _, resource in entries(bundle) for key in assertion_ids(resource)}:
+            text = "The order came without the coverage information it was given."
+            found.append(Issue(text=text, severity="warning", code="business-rule", source="resp-46"))
+        return found
 
     def _again(self, payer: Payer, known: Transaction, body: bytes, message: int) -> Submitted:
         self._ledger.count(payer.slug, "submissions")
