@@ -30,8 +30,11 @@ from gateway.errors import SettingsError
 from gateway.settings import Settings
 from payer_endpoints.directory import PayerRow, load_directory
 
-START_SECONDS = 40
-"""How long a process may take until it answers."""
+START_SECONDS = 90
+"""How long a process may take until it answers; a busy machine is slow to start."""
+PORTS = range(18_000, 32_000)
+"""Ports tried: below the range from which systems take ports for outgoing connections, so that a gateway that
+is started again finds its port free."""
 DOWN_SECONDS = 6
 """How long the payer that is down stays down."""
 SLOW_SECONDS = 6
@@ -167,7 +170,7 @@ def wait_ready(url: str, process: subprocess.Popen[str], log: Path) -> None:
         if process.poll() is not None:
             break
         try:
-            if httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
+            if httpx.get(f"{url}/readyz", timeout=10).status_code == 200:
                 return
         except httpx.TransportError:
             pass
@@ -297,8 +300,13 @@ def _secret_file(path: Path, text: str) -> None:
 
 
 def free_port() -> int:
-    """A loopback port that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that is free at this moment and stays so unless somebody asks for it by number."""
+    for _ in range(200):
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise SettingsError("There is no free port on the loopback address.")

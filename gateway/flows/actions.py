@@ -21,6 +21,8 @@ MIN_REASON = 5
 INQUIRY_INTERVAL = timedelta(minutes=15)
 """Time between two inquiries of people about one case (pas:spec-42)."""
 _S = CaseState
+WITHDRAWN = frozenset({_S.PENDED, _S.APPROVED, _S.APPROVED_MODIFIED, _S.PARTIALLY_APPROVED})
+"""States in which the payer holds something that has to be withdrawn; a denial holds nothing."""
 
 
 def release(services: Services, actor: Actor, case_id: str) -> CaseRow:
@@ -71,13 +73,18 @@ def override(services: Services, actor: Actor, case_id: str, reason: str) -> Cas
 
 
 def cancel(services: Services, actor: Actor, case_id: str, reason: str = "") -> CaseRow:
-    """Close a case that nothing was sent for. Conflict where a request is with the payer."""
+    """Close a case. A request that the payer has is withdrawn there first; its answer closes the case.
+
+    Conflict while the outcome of a request is not known: then a person has to ask the payer.
+    """
 
     def once() -> CaseRow:
         case, facts = _load(services, actor, case_id, "case.cancel")
-        if facts.submission_id and facts.answer:
+        if facts.submission_id and facts.answer and case.state in WITHDRAWN:
+            return submit.withdraw(services, case, facts, actor, reason)
+        if facts.submission_id and not facts.answer:
             raise Conflict(
-                "The payer has a request for this order; ask the payer to withdraw it, then cancel here.",
+                "The outcome of the request is not known; ask the payer whether it has it, then cancel.",
                 code="case.submitted",
             )
         act = _act("cancel", case, _S.CANCELLED, actor, reason)

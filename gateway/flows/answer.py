@@ -55,7 +55,8 @@ def conclude(services: Services, case: CaseRow, facts: Facts, row: SubmissionRow
     if facts.sent != row.submission_id:
         facts = replace(facts, sent=row.submission_id)
         case = _record_sending(services, case, facts, row, request)
-    return _record(services, case, facts, received, parse_json(received), request)
+    is_update = row.kind in ("update", "cancel")
+    return _record(services, case, facts, received, parse_json(received), request, is_update)
 
 
 def _record_sending(services: Services, case: CaseRow, facts: Facts, row: SubmissionRow, request: bytes) -> CaseRow:
@@ -90,11 +91,19 @@ def load_answer_or_none(services: Services, case: CaseRow, facts: Facts) -> Json
     return load_answer(services, case, facts) if facts.answer else None
 
 
-def _record(services: Services, case: CaseRow, facts: Facts, received: bytes, bundle: Json, request: bytes) -> CaseRow:
+def _record(
+    services: Services,
+    case: CaseRow,
+    facts: Facts,
+    received: bytes,
+    bundle: Json,
+    request: bytes,
+    is_update: bool = False,
+) -> CaseRow:
     sent = parse_json(request)
     answer = pas.read_pas_answer(bundle, sent)
     previous = _previous(services, case, facts, sent)
-    decision = decide_roll_up(answer, previous=previous, submitted=_sequences(sent))
+    decision = decide_roll_up(answer, previous=previous, submitted=_sequences(sent), is_update=is_update)
     kept = dump_json(bundle)
     changed = _facts(services, case, facts, answer, decision, kept)
     act = Act(

@@ -25,6 +25,7 @@ from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
 from gateway.policy.need import decide_need
 from gateway.profiles import crd_2_2_1 as crd
+from gateway.profiles.guides import crd_guide
 from gateway.store.rows import CaseRow
 
 TOKEN_LIFE = timedelta(seconds=30)
@@ -85,6 +86,8 @@ def _hook_request(services: Services, case: CaseRow, snapshot: Snapshot, service
         base=services.facade_url,
     )
     token = facade.issue_token(services, case, TOKEN_LIFE)
+    row = services.payer_row(case.payer)
+    guide = crd_guide(row.crd.version if row.crd else crd.VERSION)
     request = crd.HookRequest(
         hook_instance=str(uuid.uuid4()),
         fhir_server=services.facade_url,
@@ -96,7 +99,7 @@ def _hook_request(services: Services, case: CaseRow, snapshot: Snapshot, service
             patient=patient_id,
         ),
         service=service,
-        requested_version=crd.REQUESTED_VERSION,
+        requested_version=guide.requested_version,
         configuration=crd.build_configuration(service),
     )
     return crd.build_order_sign_request(
@@ -106,7 +109,7 @@ def _hook_request(services: Services, case: CaseRow, snapshot: Snapshot, service
         orders=[order],
         encounter_id=encounter,
         prefetch=prefetch,
-        draft=crd.SENDS_DRAFT,
+        draft=guide.sends_draft,
     )
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
 
 from gateway.cases.facts import Facts
 from gateway.errors import NotFound
 from gateway.fhir import Json
 from gateway.fhir.check import check_structure
-from gateway.fhir.codes import ICD10_CM
 from gateway.fhir.json import dump_json, parse_json
 from gateway.fhir.references import read_reference
 from gateway.flows import ledger
@@ -19,6 +17,7 @@ from gateway.flows.services import Services
 from gateway.logs import get_logger
 from gateway.profiles import crd_2_2_1 as crd
 from gateway.profiles import pas_2_2_1 as pas
+from gateway.profiles.guides import pas_guide
 from gateway.store.rows import CaseRow
 from payer_endpoints.directory import PayerRow
 
@@ -29,7 +28,9 @@ BUNDLE_SYSTEM = "urn:ietf:rfc:3986"
 def build_request(services: Services, case: CaseRow, facts: Facts, bundle_id: str, claim_id: str) -> bytes:
     """The exact bytes of the request Bundle. NotFound where the chart lacks what a request must carry."""
     request = describe_request(services, case, facts, bundle_id, claim_id)
-    body = dump_json(pas.build_request_bundle(request, services.new_id))
+    row = services.payer_row(case.payer)
+    guide = pas_guide(row.pas.version if row.pas else pas.VERSION)
+    body = dump_json(guide.build_request_bundle(request, services.new_id))
     for finding in check_structure(body):
         get_logger().warning("structure", case_id=case.case_id, stage="request", why=finding)
     return body
@@ -62,7 +63,7 @@ def describe_request(services: Services, case: CaseRow, facts: Facts, bundle_id:
         codes=pas.PasCodes(**row.pas.codes.model_dump()),
         practitioner=practitioner,
         practitioner_role=role,
-        diagnoses=_diagnoses(snapshot, order),
+        diagnoses=pas.diagnoses_of(order, [item.resource for item in snapshot.kept]),
         is_expedited=case.is_expedited,
         claim_type=row.pas.claim_type,
         service_starts_on=start,
@@ -97,26 +98,6 @@ def _requester(snapshot: Snapshot, order: Json) -> tuple[Json | None, Json | Non
         if held == reference.relative:
             return found.resource, role
     return found.resource, None
-
-
-def _diagnoses(snapshot: Snapshot, order: Json) -> tuple[pas.PasDiagnosis, ...]:
-    """ICD-10-CM codes of what the order gives as its reason, the first one principal."""
-    concepts: list[Any] = []
-    for item in order.get("reasonReference") or ():
-        found = snapshot.get(str(item.get("reference", "")))
-        if found is not None and found.resource["resourceType"] == "Condition":
-            concepts.append(found.resource.get("code") or {})
-    concepts += list(order.get("reasonCode") or ())
-    codes = [
-        str(coding.get("code", ""))
-        for concept in concepts
-        for coding in concept.get("coding") or ()
-        if coding.get("system") == ICD10_CM and coding.get("code")
-    ]
-    return tuple(
-        pas.PasDiagnosis(code=code, type="principal" if position == 0 else "")
-        for position, code in enumerate(dict.fromkeys(codes))
-    )
 
 
 def _service_days(services: Services, order: Json) -> tuple[date, date]:

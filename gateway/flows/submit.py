@@ -42,11 +42,18 @@ from gateway.policy.retry import (
     read_failure,
 )
 from gateway.profiles import pas_2_2_1 as pas
+from gateway.profiles.guides import PasGuide, pas_guide
 from gateway.store import Tx
 from gateway.store.rows import CaseRow, SubmissionRow
 
 GRACE = timedelta(seconds=5)
 """Longer than the socket's own limit: after it a `sending` row belongs to a process that died."""
+
+
+def pas_version(services: Services, case: CaseRow) -> PasGuide:
+    """The PAS version that the case's payer speaks. SettingsError for one we do not."""
+    row = services.payer_row(case.payer)
+    return pas_guide(row.pas.version if row.pas else pas.VERSION)
 
 
 def decide(services: Services, case: CaseRow, facts: Facts) -> Release:
@@ -93,6 +100,63 @@ def release(services: Services, case: CaseRow, facts: Facts, actor: Actor = GATE
         act,
         to=CaseState.SUBMITTING,
         facts=replace(facts.succeeded("release"), submission_id=submission_id),
+        objects=[(body, "application/fhir+json")],
+        also=lambda tx: _insert(tx, row),
+    )
+
+
+def withdraw(services: Services, case: CaseRow, facts: Facts, actor: Actor, reason: str) -> CaseRow:
+    """Store the intent to withdraw a request at the payer: a restatement of it with every item cancelled.
+
+    Source: spec/pas.md §8 (cancel everything), pas:spec-69, spec-70.
+    """
+    with services.store.read() as tx:
+        prior = tx.submissions.get(case.tenant_id, facts.submission_id)
+    payer = services.payer_row(case.payer)
+    assert payer.pas is not None
+    bundle_id, submission_id = services.new_id(), services.new_id()
+    claim_id = f"PA-{case.case_id[:8].upper()}-{submission_id[:8].upper()}"
+    update = pas.ClaimUpdate(
+        bundle_identifier=(BUNDLE_SYSTEM, f"urn:uuid:{bundle_id}"),
+        claim_identifier=claim_identifier(services, claim_id),
+        created_at=services.clock.now(),
+        codes=pas.PasCodes(**payer.pas.codes.model_dump()),
+        cancel_all=True,
+    )
+    sent: Json = parse_json(ledger.load_object(services, case, prior.request_digest))
+    body = dump_json(pas_version(services, case).build_update_bundle(sent, update, services.new_id))
+    row = replace(
+        prior,
+        submission_id=submission_id,
+        kind="cancel",
+        request_digest=hashlib.sha256(body).hexdigest(),
+        created_at=services.clock.now(),
+        version=1,
+        bundle_identifier="|".join(update.bundle_identifier),
+        claim_identifier="|".join(update.claim_identifier),
+        state="intent",
+        attempts=0,
+        first_sent_at=None,
+        last_sent_at=None,
+        answered_at=None,
+        response_digest="",
+        http_status=0,
+        next_attempt_at=None,
+        inquired=False,
+    )
+    act = Act(
+        verb="cancel",
+        about=(Item.local("Task", case_task(replace(case, state=CaseState.SUBMITTING.value)), case.case_id),),
+        actor=actor,
+        note={"reason": reason.strip()[:400], "submission_id": submission_id},
+    )
+    return ledger.append(
+        services,
+        case,
+        act,
+        to=CaseState.SUBMITTING,
+        next_action="The request is being withdrawn at the payer.",
+        facts=replace(facts, submission_id=submission_id),
         objects=[(body, "application/fhir+json")],
         also=lambda tx: _insert(tx, row),
     )
@@ -214,7 +278,7 @@ def _inquiry(services: Services, case: CaseRow, facts: Facts) -> bytes:
     """The question what became of our request: by member, service and days (spec/pas.md §9)."""
     trace = f"INQ-{services.new_id()[:13].upper()}"
     request = describe_request(services, case, facts, services.new_id(), trace)
-    return dump_json(pas.build_inquiry_bundle(request, services.new_id))
+    return dump_json(pas_version(services, case).build_inquiry_bundle(request, services.new_id))
 
 
 def _matching(exchange: Exchange, row: SubmissionRow) -> Json | None:

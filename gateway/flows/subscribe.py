@@ -16,7 +16,7 @@ from gateway.errors import Conflict, PayerRejected, PayerUnreadable
 from gateway.fhir.json import dump_json
 from gateway.flows.services import Services
 from gateway.logs import get_logger
-from gateway.profiles import pas_2_2_1 as pas
+from gateway.profiles.guides import pas_guide
 from gateway.store.rows import CaseRow, SubscriptionRow
 
 PATIENCE = timedelta(seconds=60)
@@ -31,7 +31,7 @@ def ensure(services: Services, case: CaseRow) -> None:
     row, token, header = _claim(services, case)
     if row is None:
         return
-    subscription = pas.build_subscription(
+    subscription = pas_guide(payer.pas.version).build_subscription(
         f"{services.settings.server.base_url.rstrip('/')}/notifications/{token}",
         payer.pas.transmission.interchange_sender_id or payer.org_identifier[1],
         header=(f"Authorization: Bearer {header}",),
