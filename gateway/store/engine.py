@@ -70,7 +70,7 @@ def _open_sqlite(url: URL, *, create: bool) -> Engine:
 def _prepare_file(path: Path, *, create: bool) -> None:
     """Makes the folder and the file where asked, then refuses modes wider than ours."""
     if create and not path.parent.exists():
-        path.parent.mkdir(mode=0o700, parents=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if create and not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     if not path.exists():

@@ -82,6 +82,7 @@ def fill(store: Store, count: int) -> None:
                 for word in words_of((label, row.patient_mrn, row.order_reference, "72141 MRI cervical spine"))
             ]
         with store.begin() as tx:
+            tx.cases.find(TENANT, "names the tenant to the database")
             tx.connection.execute(sa.insert(cases), rows)
             tx.connection.execute(sa.insert(case_words), words)
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,8 +36,9 @@ from gateway.store import (
 from gateway.store.cases import cursor_of
 from gateway.store.migrate import VERSION_TABLE
 from gateway.store.tables import metadata
-from tests.postgres import store_url
+from tests.postgres import shared_cluster, store_url
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 11, 25, 9, 0, 0, 123456, tzinfo=UTC)
 T = "north"
 OTHER = "south"
@@ -492,3 +495,12 @@ def test_sessions_end(store: Store) -> None:
         assert tx.sessions.find("aa" * 32, NOW + timedelta(hours=1)) is not None
         assert tx.sessions.purge(NOW + timedelta(hours=2)) == 1
         tx.sessions.delete("aa" * 32)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_processes_that_start_together_make_the_tables_once(kind: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/kept/new.db" if kind == "sqlite" else shared_cluster().new_database()
+    program = "import sys; from gateway.store import Store; Store.open(sys.argv[1]).close()"
+    started = [subprocess.Popen([sys.executable, "-c", program, url], cwd=ROOT) for _ in range(3)]
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+    Store.open(url, create=False).close()
