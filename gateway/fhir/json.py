@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from gateway.errors import InputError
@@ -20,6 +21,8 @@ MAX_INTEGER = 2**53 - 1
 """Largest integer magnitude that every JSON reader keeps exact."""
 MAX_DIGITS = 100
 """Characters accepted in one number."""
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_STRUCTURE = bytes(set(range(256)) - {*_STEPS, ord('"')})
 
 
 def parse_json(body: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
@@ -30,7 +33,7 @@ def parse_json(body: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     outside the range every reader keeps. No input value is repeated in the message.
     """
     text = _decode(body)
-    _require_depth(text, max_depth)
+    _require_depth(body, max_depth)
     try:
         value = json.loads(
             text,
@@ -77,28 +80,20 @@ def _decode(body: bytes) -> str:
         raise InputError("The body is not UTF-8 text; send UTF-8.", code="json.encoding") from None
 
 
-def _require_depth(text: str, max_depth: int) -> None:
-    """Count brackets outside strings, so that nesting is known before any recursive parser runs."""
-    depth = 0
-    inside = escaped = False
-    if text.count("[") + text.count("{") <= max_depth:
+def _require_depth(body: bytes, max_depth: int) -> None:
+    """Count brackets outside strings, so that nesting is known before any recursive parser runs.
+
+    Steps, each at the speed of `bytes`, since a body may hold megabytes of attachment: (1) few brackets cannot
+    nest deeply; (2) drop what is escaped, then all but quotes and brackets, then pairs of quotes with nothing
+    between; (3) every second part between quotes lies outside strings. Text that is no JSON may be counted
+    wrongly; the parser then refuses it.
+    """
+    if body.count(b"[") + body.count(b"{") <= max_depth:  # (1)
         return
-    for character in text:
-        if inside:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                inside = False
-        elif character == '"':
-            inside = True
-        elif character in "[{":
-            depth += 1
-            if depth > max_depth:
-                raise InputError(f"The JSON is nested more than {max_depth} levels deep.", code="json.depth")
-        elif character in "]}":
-            depth -= 1
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NO_STRUCTURE)  # (2)
+    brackets = b"".join(plain.replace(b'""', b"").split(b'"')[::2])  # (3)
+    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > max_depth:
+        raise InputError(f"The JSON is nested more than {max_depth} levels deep.", code="json.depth")
 
 
 def _require_no_surrogates(text: str) -> None:
