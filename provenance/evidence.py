@@ -90,6 +90,7 @@ class Evidence:
     _by_digest: dict[str, bytes] = field(default_factory=dict)
     _canonical: dict[str, tuple[Any, bytes]] = field(default_factory=dict)
     _ni_of_objects: frozenset[str] | None = None
+    _certificates: tuple[bytes, ...] | None = None
 
     @property
     def tenant(self) -> Identifier | None:
@@ -101,6 +102,13 @@ class Evidence:
         """The case that the manifest names; empty when it names none."""
         tag = self.manifest.get("case")
         return tag if isinstance(tag, str) else ""
+
+    def certificates(self) -> tuple[bytes, ...]:
+        """DER of every certificate in the package, in the order of their names."""
+        if self._certificates is None:
+            paths = sorted(path for path in self.files if path.startswith("certs/"))
+            self._certificates = tuple(self.files[path] for path in paths)
+        return self._certificates
 
     def content(self, sha256_hex: str) -> bytes | None:
         """Bytes listed under this digest: an object by its name, or a Bundle by its content."""

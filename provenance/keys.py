@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import secrets
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -319,6 +318,3 @@ def _passphrase(directory: Path, passphrase_file: Path | None, *, create: bool) 
 
 def _read_instant(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-
-
-__all__: Sequence[str] = ("DevelopmentKeyWarning", "KeyRing", "KeyRow", "LocalSigner")

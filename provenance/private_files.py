@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -58,12 +59,12 @@ def write_private(path: Path, content: bytes) -> None:
         raise KeyRingError(f"{path.name} cannot be written: {error.strerror}") from error
 
 
-def _require_owner_only(path: Path, is_kind: object, wanted: str) -> None:
+def _require_owner_only(path: Path, is_kind: Callable[[int], bool], wanted: str) -> None:
     try:
         mode = path.lstat().st_mode
     except OSError as error:
         raise KeyRingError(f"{path.name}: {error.strerror}") from error
-    if not (callable(is_kind) and is_kind(mode)):
+    if not is_kind(mode):
         raise KeyRingError(f"{path.name} is of another kind than expected")
     if stat.S_IMODE(mode) & _OTHERS:
         raise KeyRingError(f"{path.name} can be read by others: its mode must be {wanted}")

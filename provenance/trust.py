@@ -147,6 +147,8 @@ def _holder_doubts(path: Path, who: Identifier, alg: str) -> Iterator[Doubt]:
         return
     if alg not in path.anchor.algs:
         yield Code.HEADER_POLICY, "an algorithm that this anchor does not permit"
+    if path.anchor.purpose is not Purpose.PERSON and path.anchor.tenant not in (None, who):
+        yield Code.TENANT_MISMATCH, "the anchor belongs to another organization than the signer"
     if path.anchor.sans and who not in path.anchor.sans:
         yield Code.SAN_MISMATCH, "an identifier that this anchor may not vouch for"
 

@@ -102,7 +102,7 @@ def verify_files(
         *_check_until(complete_until),
     ]
     report = _report(evidence, anchors, package_digest, _once(findings))
-    rows = tuple(_row(event, findings) for event in evidence.events)
+    rows = tuple(_row(event, findings_of) for event, findings_of in _by_event(evidence, findings))
     return replace(report, seal=seal, events=rows, coverage=coverage, lineage=lineage)
 
 
@@ -184,8 +184,16 @@ def _report(evidence: Evidence, anchors: Anchors, package_digest: str, findings:
     )
 
 
+def _by_event(evidence: Evidence, findings: Sequence[Finding]) -> Iterator[tuple[EventRecord, list[Finding]]]:
+    grouped: dict[int, list[Finding]] = {}
+    for finding in findings:
+        if finding.seq is not None:
+            grouped.setdefault(finding.seq, []).append(finding)
+    return ((event, grouped.get(event.seq, [])) for event in evidence.events)
+
+
 def _row(event: EventRecord, findings: Sequence[Finding]) -> EventRow:
-    codes = dict.fromkeys(finding.code.value for finding in findings if finding.seq == event.seq)
+    codes = dict.fromkeys(finding.code.value for finding in findings)
     signer = signer_of(event)
     return EventRow(
         seq=event.seq,

@@ -8,7 +8,7 @@ from typing import Any
 from provenance.canonical import canonicalise, digest, digest_hex, ni_uri, unb64u
 from provenance.codes import Code
 from provenance.errors import StrictJsonError
-from provenance.evidence import EventRecord, Evidence, TargetRecord, read_target
+from provenance.evidence import EventRecord, Evidence, read_target
 from provenance.package import DOCUMENT, SUBMISSION
 from provenance.report import Count, Finding
 from provenance.slices import EntrySlice, slice_entries
@@ -71,7 +71,7 @@ def _check_sent(evidence: Evidence, path: str, activity: str) -> Iterator[Findin
 
 
 def _check_entries(entries: list[_Entry], raws: Mapping[str, set[str]]) -> Iterator[Finding]:
-    inside = {entry.slice.full_url: entry.ni for entry in entries}
+    inside = frozenset(name for entry in entries for name in _names(entry))
     for n, entry in enumerate(entries):
         path = f"{DOCUMENT}#entry[{n}]"
         if entry.kind == "Provenance":
@@ -82,20 +82,20 @@ def _check_entries(entries: list[_Entry], raws: Mapping[str, set[str]]) -> Itera
             yield Finding(code=Code.CONTENT_DIGEST, path=path, detail="spelled otherwise than the event's target")
 
 
-def _check_provenance_entry(path: str, value: Mapping[str, Any], inside: Mapping[str, str]) -> Iterator[Finding]:
+def _names(entry: _Entry) -> tuple[str, ...]:
+    """What a Provenance may call an entry: its digest, its address, or the end of its address."""
+    url = entry.slice.full_url
+    return (entry.ni, url, "/".join(url.split("/")[-2:]))
+
+
+def _check_provenance_entry(path: str, value: Mapping[str, Any], inside: frozenset[str]) -> Iterator[Finding]:
     """R4 admits to a document only Provenances about its entries, and never one about the document itself."""
     targets = value.get("target")
     read = [read_target(target) for target in targets] if isinstance(targets, list) else []
     if any(target.type == "Bundle" or target.reference.startswith("Bundle/") for target in read):
         yield Finding(code=Code.COVERAGE, path=path, detail="a Provenance inside the document that targets a Bundle")
-    if not any(_is_inside(target, inside) for target in read):
+    if not any(name and name in inside for target in read for name in (target.ni, target.base)):
         yield Finding(code=Code.COVERAGE, path=path, detail="a Provenance about none of the document's entries")
-
-
-def _is_inside(target: TargetRecord, inside: Mapping[str, str]) -> bool:
-    if target.ni and target.ni in inside.values():
-        return True
-    return bool(target.base) and any(url == target.base or url.endswith(f"/{target.base}") for url in inside)
 
 
 def _entries(evidence: Evidence) -> tuple[EntrySlice, ...]:

@@ -69,14 +69,16 @@ class _Patient:
     """What is known about the patient of the case."""
 
     references: set[str] = field(default_factory=set)
+    """Every name of the patient, whole and, for relative references, its tail (`Patient/p1`)."""
     identifiers: set[Identifier] = field(default_factory=set)
 
     def is_called(self, reference: str) -> bool:
         """Whether this reference means the patient; a relative one is compared by its tail."""
-        plain = _unversioned(reference)
-        if plain in self.references:
-            return True
-        return ":" not in plain and any(known.endswith(f"/{plain}") for known in self.references)
+        return _unversioned(reference) in self.references
+
+    def call(self, reference: str) -> None:
+        """Adds a name of the patient."""
+        self.references |= _names(reference)
 
     def is_same(self, resource: _Resource) -> bool:
         """Whether a Patient resource is the same person: by reference or identifier, and without contradiction."""
@@ -90,7 +92,7 @@ class _Patient:
 
     def met(self, resource: _Resource) -> None:
         """Adds what a Patient resource says about the person."""
-        self.references.add(_unversioned(resource.reference))
+        self.call(resource.reference)
         self.identifiers |= resource.identifiers
 
 
@@ -138,8 +140,9 @@ def _meet_all(patient: _Patient, resources: Sequence[_Resource]) -> Iterator[Fin
     named = _named(resources, _NAMES_PATIENT)
     first = next((person for person in people if _is_named(person, named)), people[0] if people else None)
     if first is None:
-        # No Patient was received: the first resource that names one stands for it.
-        patient.references.update(list(named)[:1])
+        # No Patient was received: the first reference to one stands for it, an absolute one before a relative one.
+        for reference in sorted(named, key=lambda name: ":" not in name)[:1]:
+            patient.call(reference)
         return
     patient.met(first)
     subscribers = _named(resources, _NAMES_SUBSCRIBER)
@@ -162,8 +165,13 @@ def _named(resources: Sequence[_Resource], members: Sequence[str]) -> dict[str, 
 
 
 def _is_named(person: _Resource, named: Mapping[str, None]) -> bool:
-    own = _unversioned(person.reference)
-    return own in named or any(":" not in name and own.endswith(f"/{name}") for name in named)
+    return any(name in named for name in _names(person.reference))
+
+
+def _names(reference: str) -> set[str]:
+    """A reference without its version, and its tail, by which relative references call it."""
+    plain = _unversioned(reference)
+    return {plain, "/".join(plain.split("/")[-2:])}
 
 
 def _check_resource(patient: _Patient, resource: _Resource) -> Iterator[Finding]:
@@ -200,7 +208,7 @@ def _check_bundle(patient: _Patient, path: str, body: bytes) -> Iterator[Finding
             continue
         if patient.contradicts(person.identifiers) or (is_ours and patient.references and not patient.is_same(person)):
             yield _mismatch(person, "a Bundle about another patient")
-        here.references.add(_unversioned(person.reference))
+        here.call(person.reference)
     for resource in resources if is_ours else ():
         yield from _check_resource(here, resource)
 

@@ -175,8 +175,7 @@ def _check_tenant(evidence: Evidence, event: EventRecord, who: Identifier, ancho
 
 def _issuers(evidence: Evidence, leaf: bytes) -> Iterator[bytes]:
     """Other certificates of the package, which may lead from a person's leaf to an anchor."""
-    others = (body for path, body in sorted(evidence.files.items()) if path.startswith("certs/") and body != leaf)
-    return islice(others, _MOST_ISSUERS)
+    return islice((der for der in evidence.certificates() if der != leaf), _MOST_ISSUERS)
 
 
 def _fits(event: EventRecord, parts: Sequence[bytes], der: bytes) -> bool:

@@ -304,3 +304,10 @@ def test_anchors_not_fully_understood_are_refused(file: bytes) -> None:
 def test_interval_of_trust_of_the_auditor_counts() -> None:
     file = spoilt(valid={"until": "2026-10-01T00:00:00Z"})
     assert "CERT_TIME" in verify_package(build_case().package(), file).codes
+
+
+def test_anchor_of_one_organization_does_not_vouch_for_another_even_without_a_list_of_names() -> None:
+    file = json.loads(anchors())
+    rows = [{**row, "sans": [], "tenant": {"system": NPI, "value": "1999999984"}} for row in file["anchors"]]
+    report = verify_package(build_case().package(), json.dumps({**file, "anchors": rows}).encode())
+    assert set(report.codes) == {"HEAD_MISSING", "PROOF_MISSING", "TENANT_MISMATCH"}

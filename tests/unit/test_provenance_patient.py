@@ -90,6 +90,10 @@ FINE: dict[str, list[Target]] = {
         observation({"reference": "Patient/p7"}),
         coverage(beneficiary={"reference": "Patient/p7"}),
     ],
+    "no patient received, a relative name before an absolute one": [
+        resource({"resourceType": "Task", "for": {"reference": "Patient/p7"}}, uuid(1)),
+        observation({"reference": "Patient/p7"}),
+    ],
     "nobody named": [resource({"resourceType": "Organization", "id": "1"})],
 }
 

@@ -141,9 +141,10 @@ def test_verifier_runs_without_the_gateway_and_its_dependencies(folder: Path) ->
     """In a process of its own where nothing but the three permitted packages can be imported."""
     script = (
         "import sys\n"
+        "permitted = {*sys.stdlib_module_names, 'provenance', 'cryptography', 'rfc8785', '_cffi_backend', 'cffi'}\n"
         "class Guard:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in ('gateway','payer_endpoints','pydantic','fastapi','httpx','lxml','typer'):\n"
+        "        if name.split('.')[0] not in permitted:\n"
         "            raise ImportError(name)\n"
         "sys.meta_path.insert(0, Guard())\n"
         "from provenance.cli import main\n"
