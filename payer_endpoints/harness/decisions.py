@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from gateway.fhir import Json
 from payer_endpoints.harness import names
-from payer_endpoints.harness.answers import Asked, ItemReview
+from payer_endpoints.harness.answer_items import ItemReview
+from payer_endpoints.harness.answers import Asked
 from payer_endpoints.harness.claim_checks import is_cancelled
 from payer_endpoints.harness.reading import as_objects, at, codings, extension, has_code
 from payer_endpoints.harness.scenarios import AUTHORIZED, SubmitPlan

@@ -32,7 +32,7 @@ from payer_endpoints.harness.reading import (
     type_of,
 )
 from payer_endpoints.harness.request_checks import check_bundle, check_people
-from payer_endpoints.harness.submissions import diagnoses_of, member_of, provider_npis, services_of
+from payer_endpoints.harness.request_reading import diagnoses_of, member_of, provider_npis, services_of
 
 
 class Inquiries:

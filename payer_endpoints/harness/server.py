@@ -9,11 +9,14 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Literal
 
 import uvicorn
 
 from payer_endpoints.harness.app import create_harness_app
 from payer_endpoints.harness.config import HarnessConfig
+
+App = Callable[..., Any]
 
 
 def serve(
@@ -53,7 +56,7 @@ async def _serve(
     await asyncio.gather(late, return_exceptions=True)
 
 
-async def _serve_late(app: object, host: str, down: tuple[int | None, float], servers: list[uvicorn.Server]) -> None:
+async def _serve_late(app: App, host: str, down: tuple[int | None, float], servers: list[uvicorn.Server]) -> None:
     port, seconds = down
     if port is None:
         return
@@ -63,10 +66,10 @@ async def _serve_late(app: object, host: str, down: tuple[int | None, float], se
     await server.serve(sockets=[_listen(host, port)])
 
 
-def _server(app: object, *, lifespan: str) -> uvicorn.Server:
+def _server(app: App, *, lifespan: Literal["on", "off"]) -> uvicorn.Server:
     settings = uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        lifespan=lifespan,  # type: ignore[arg-type]
+        app,
+        lifespan=lifespan,
         log_level="critical",
         access_log=False,
         timeout_graceful_shutdown=1,

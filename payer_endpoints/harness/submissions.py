@@ -6,16 +6,15 @@ the scenario of the member, (6) store before answering, so that a lost answer ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 from uuid import uuid4
 
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json
-from payer_endpoints.harness import names
-from payer_endpoints.harness.answers import AnswerParts, Asked, ItemReview, build_answer, claim_key, claim_of, instant
+from payer_endpoints.harness.answer_items import ItemReview
+from payer_endpoints.harness.answers import AnswerParts, Asked, build_answer, claim_key, claim_of, instant
 from payer_endpoints.harness.book import Assertion, Authorization, Book, Transaction
 from payer_endpoints.harness.config import HarnessConfig, Payer
 from payer_endpoints.harness.coverage_information import assertion_ids
@@ -33,19 +32,21 @@ from payer_endpoints.harness.ledger import Ledger, digest
 from payer_endpoints.harness.outcomes import Issue, errors_of
 from payer_endpoints.harness.reading import (
     as_objects,
-    as_text,
-    at,
-    codings,
     entries,
-    extension,
     identifier_key,
-    identifier_values,
-    member_id,
     parse_body,
-    resources,
-    type_of,
 )
-from payer_endpoints.harness.request_checks import check_request, coverage_reference
+from payer_endpoints.harness.request_checks import check_request
+from payer_endpoints.harness.request_reading import (
+    codes_of,
+    diagnoses_of,
+    member_of,
+    prior_key,
+    provider_npis,
+    sender_of,
+    senders_of,
+    services_of,
+)
 from payer_endpoints.harness.scenarios import Scenario, ScenarioBook, SubmitPlan
 
 UNKNOWN_PRIOR = SubmitPlan(decision="error", error_code="AA", follow_up="N")
@@ -283,67 +284,5 @@ class Submissions:
         return self._count_fault(fault, payer.slug, "submit", key)
 
 
-def sender_of(bundle: Json) -> str:
-    """Interchange sender id of the Claim, else the requestor's first identifier value, else ""."""
-    _, claim = claim_of(bundle)
-    transmission = extension(claim, names.PAS + "extension-TransmissionIdentifiers")
-    sent = extension(transmission, "interchangeSenderID")
-    return as_text(at(sent, "valueString")) or next(iter(_provider_identifiers(bundle)), "")
-
-
-def senders_of(bundle: Json) -> tuple[str, ...]:
-    """Every id under which a subscription may follow this request (pas.md §10)."""
-    return tuple(dict.fromkeys([sender_of(bundle), *_provider_identifiers(bundle)]))
-
-
-def member_of(bundle: Json) -> str:
-    """Member number of the Claim's coverage."""
-    return member_id(dict(entries(bundle)).get(coverage_reference(claim_of(bundle)[1]), {}))
-
-
-def prior_key(bundle: Json) -> str:
-    """Identifier of the Claim that an update follows: of the Claim brought along, else as named (2.0.1)."""
-    related = as_objects(claim_of(bundle)[1].get("related"))[0]
-    prior = dict(entries(bundle)).get(as_text(at(related, "claim", "reference")), {})
-    return claim_key(prior) or identifier_key(at(related, "claim", "identifier"))
-
-
-def provider_npis(bundle: Json) -> set[str]:
-    """NPIs of every organization and practitioner of the request."""
-    kinds = ("Organization", "Practitioner", "PractitionerRole")
-    return {
-        number
-        for kind in kinds
-        for _, resource in resources(bundle, kind)
-        for number in identifier_values(resource, names.NPI)
-    }
-
-
-def services_of(claim: Json) -> set[str]:
-    """Codes of the items asked for; the code alone, since CPT and HCPCS systems are interchanged (pas.md §4)."""
-    return {code for item in as_objects(claim.get("item")) for _, code in codings(item.get("productOrService")) if code}
-
-
-def diagnoses_of(claim: Json) -> set[str]:
-    """Diagnosis codes of a Claim, upper case and without dots."""
-    listed = as_objects(claim.get("diagnosis"))
-    return {
-        code.replace(".", "").upper() for item in listed for _, code in codings(item.get("diagnosisCodeableConcept"))
-    }
-
-
-def codes_of(authorization: Authorization) -> Mapping[int, str]:
-    """Review action code of each item, by sequence."""
-    return {int(sequence): code for sequence, _, code in (entry.partition(":") for entry in authorization.codes)}
-
-
 def _codes(reviews: list[ItemReview]) -> tuple[str, ...]:
     return tuple(f"{review.sequence}:{review.code}" for review in reviews)
-
-
-def _provider_identifiers(bundle: Json) -> list[str]:
-    listed: dict[str, Any] = dict(entries(bundle))
-    provider = listed.get(as_text(at(claim_of(bundle)[1], "provider", "reference")), {})
-    if type_of(provider) == "PractitionerRole":
-        provider = listed.get(as_text(at(provider, "organization", "reference")), provider)
-    return [value for value in identifier_values(provider) if value]

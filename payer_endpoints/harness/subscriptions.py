@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -191,7 +192,7 @@ class Subscriptions:
         wake = self._wake[key]
         async with httpx.AsyncClient(transport=self._config.transport, timeout=10, trust_env=False) as client:
             if self._followers[key].status == "requested":
-                greeted = await self._try(lambda: self._send(client, key, "handshake", []))
+                greeted = await self._try(partial(self._send, client, key, "handshake", []))
                 self._change(key, status="active" if greeted else "error")
             while key in self._followers and self._followers[key].status == "active":
                 if not await self._send_waiting(client, key):
@@ -208,9 +209,8 @@ class Subscriptions:
                 return True
             fault = self._fault(follower.payer)
             for event in reversed(waiting) if fault.out_of_order else waiting:
-                sent = [event]
                 for _ in range(2 if fault.duplicate else 1):
-                    if not await self._try(lambda sent=sent: self._send(client, key, "event-notification", sent)):  # type: ignore[misc]
+                    if not await self._try(partial(self._send, client, key, "event-notification", [event])):
                         return False
             self._change(key, delivered=max(event.number for event in waiting))
 
