@@ -35,6 +35,7 @@ __all__ = [
     "Lines",
     "RequestedDocument",
     "SessionRow",
+    "activity_words",
     "count_lines",
     "list_lines",
     "load_events",
@@ -132,6 +133,12 @@ def count_lines(services: Services, actor: Actor, filters: Mapping[str, CaseFilt
     """How many cases each filter shows, up to `COUNTED_UP_TO`, read at one instant."""
     require_access(actor.caller, "worklist.read")
     return read_counters(services.store, actor.tenant, filters)
+
+
+def activity_words(verb: str) -> str:
+    """What an event is, in the words of its signed statement; the code itself where it has none."""
+    row = provenance.ACTIVITIES.get(verb)
+    return row.display if row else verb
 
 
 def payer_names(services: Services) -> dict[str, str]:

@@ -13,8 +13,8 @@ from typing import Final
 from starlette.responses import Response
 
 from gateway.errors import Conflict, InputError, NotFound
-from gateway.flows import actions, attach, desk
-from gateway.web import chips
+from gateway.flows import actions, attach, desk, exchanges
+from gateway.web import chips, history
 from gateway.web.page import Page
 
 MAX_REASON: Final = 400
@@ -155,7 +155,7 @@ def conflict(page: Page, sheet: desk.CaseSheet, sentence: str) -> Response:
         case=sheet.case,
         chip=chips.case_chip(sheet.case, sheet.facts),
         sentence=sentence,
-        events=[event for event in sheet.events if event.seq > after] if after >= 0 else [],
+        lines=history.lines(page.services, (event for event in sheet.events if 0 <= after < event.seq)),
     )
 
 
@@ -191,6 +191,7 @@ def _confirm(
         error=error,
         reason=reason,
         max_reason=MAX_REASON,
+        parts=exchanges.packet_parts(page.services, sheet.case, sheet.facts) if action.key == "release" else (),
         is_allowed=action in buttons(sheet),
     )
 

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from gateway.errors import GatewayError, NotFound
 from gateway.fhir.json import parse_json, pretty_json
 from gateway.fhir.narrative import SafeHtml, sanitise
-from gateway.flows import decided, desk
-from gateway.web import chips, stages
+from gateway.flows import decided, desk, exchanges
+from gateway.web import chips, history, stages
 from gateway.web.case_actions import DONE, buttons
 from gateway.web.page import Page
 
@@ -28,8 +28,17 @@ _STATUS_WORDS: Final = {
     "waived": "waived",
     "not_required": "not asked",
 }
-WHO: Final = {"people": "user:", "payer": "payer:", "system": "gateway"}
-"""Filters of the timeline: which actors they show."""
+ELEMENTS: Final = {
+    "DURATION": "Duration of conservative care",
+    "PHARM": "Medication",
+    "PT_REFERRAL": "Therapy referral",
+    "PT_SESSIONS": "Therapy sessions",
+    "OUTCOME": "Outcome score",
+    "ACTIVITY": "Activity advice",
+    "REEVAL": "Re-evaluation",
+    "RED_FLAG": "Red flag",
+}
+"""Elements of the clinical rules in words; others are shown by their own name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,19 +96,18 @@ def _answer(page: Page, sheet: desk.CaseSheet) -> tuple[decided.PayerAnswer | No
 def timeline(page: Page) -> Response:
     """The history, oldest first."""
     sheet = desk.open_case(page.services, page.who.actor, page.part("case_id"))
-    who = page.query("who") if page.query("who") in WHO else ""
-    events = [event for event in sheet.events if event.actor.startswith(WHO.get(who, ""))]
-    return page.show("timeline.html", **head(sheet, "timeline"), events=events, who=who, choices=tuple(WHO))
+    who = page.query("who") if page.query("who") in history.WHO else ""
+    lines = history.lines(page.services, history.chosen(sheet.events, who))
+    return page.show("timeline.html", **head(sheet, "timeline"), lines=lines, who=who, choices=history.WHO)
 
 
 def exchange(page: Page) -> Response:
     """What was sent and what came back, as often as it was."""
     sheet = desk.open_case(page.services, page.who.actor, page.part("case_id"))
-    exchanged = [event for event in sheet.events if event.verb in _EXCHANGED]
+    found = exchanges.list_exchanges(page.services, sheet.case, sheet.events)
+    lines = history.lines(page.services, (item.event for item in found))
+    exchanged = list(zip(found, lines, strict=True))
     return page.show("exchange.html", **head(sheet, "exchange"), submissions=sheet.submissions, exchanged=exchanged)
-
-
-_EXCHANGED = frozenset({"order-entry", "payer-need", "form-receive", "submit", "payer-response", "write-back"})
 
 
 def show_object(page: Page) -> Response:
@@ -142,12 +150,16 @@ def _elements(sheet: desk.CaseSheet) -> list[Element]:
 def _element(sheet: desk.CaseSheet, element: Mapping[str, Any]) -> Element:
     status = str(element.get("status", ""))
     return Element(
-        name=str(element.get("element", "")).replace("_", " ").capitalize(),
+        name=_element_name(str(element.get("element", ""))),
         status=_STATUS_WORDS.get(status, status),
         is_missing=status in ("unmet", "indeterminate"),
         line=str(element.get("line") or ""),
         evidence=tuple((str(ref), sheet.records.get(str(ref), "")) for ref in element.get("evidence") or ()),
     )
+
+
+def _element_name(code: str) -> str:
+    return ELEMENTS.get(code, code.replace("_", " ").capitalize())
 
 
 def _text(media_type: str, body: bytes) -> str:

@@ -5,6 +5,7 @@ The word follows from the state and the payer's decision, never from `outcome` (
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -58,6 +59,8 @@ DECISIONS: Final[Mapping[str, tuple[str, str, str]]] = {
     "errored": ("Payer error", "triangle", "alert"),
     "unknown": ("Needs review", "triangle", "alert"),
 }
+_DAYS: Final = re.compile(r"Day (\d+) of (\d+)\b")
+"""How a line of the clinical check (gateway/clinical/duration.py) begins."""
 MOVES: Final[Mapping[str, str]] = {
     "us": "Us",
     "clinician": "Clinician",
@@ -78,6 +81,8 @@ def case_chip(case: Any, facts: Any) -> Chip:
     word, shape, tone = _STATES.get(case.state, (str(case.state), "ring", "quiet"))
     if case.state == "needs_attention":
         word = _ATTENTION.get(case.decision, word)
+    elif case.state == "held":
+        word = _held_word(facts)
     elif case.state == "pended" and open_requests(facts):
         word, shape, tone = "Payer asks for more", "triangle", "alert"
     elif case.state == "not_required" and facts.satisfied_number:
@@ -89,6 +94,12 @@ def case_chip(case: Any, facts: Any) -> Chip:
     elif case.state == "submitting" and facts.wait == "send":
         word, shape, tone = "Transport failed, trying again", "triangle", "wait"
     return Chip(word=word, shape=shape, tone=tone)
+
+
+def _held_word(facts: Any) -> str:
+    """`On hold: day 21 of 42` where a line of the clinical check says which day it is."""
+    days = next((match for line in facts.lines if (match := _DAYS.match(line))), None)
+    return f"On hold: day {days.group(1)} of {days.group(2)}" if days else "On hold"
 
 
 def decision_chip(decision: str) -> Chip:

@@ -26,14 +26,14 @@ Line = tuple[str, str, Handler]
 OPEN: Sequence[Line] = (
     ("GET", "/sign-in", sign_in.show),
     ("POST", "/sign-in", sign_in.enter),
+    ("GET", "/about", audit.about),
 )
-"""The only pages without sign-in."""
+"""The only pages without sign-in; help is one of them, so that it is where it always is."""
 CLOSED: Sequence[Line] = (
     ("POST", "/sign-out", sign_in.leave),
     ("GET", "/", worklist.show),
     ("POST", "/search", worklist.search),
     ("GET", "/worklist.csv", worklist.export),
-    ("GET", "/about", audit.about),
     ("GET", "/cases/{case_id}", case_pages.overview),
     ("GET", "/cases/{case_id}/timeline", case_pages.timeline),
     ("GET", "/cases/{case_id}/exchange", case_pages.exchange),

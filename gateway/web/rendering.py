@@ -39,6 +39,12 @@ def words(name: str) -> str:
     return name.replace("_", " ").replace("-", " ")
 
 
+def short_reference(reference: str) -> str:
+    """`Procedure/6a61db85…`: enough to tell records apart; the page it leads to has all of it."""
+    kind, slash, name = reference.partition("/")
+    return f"{kind}/{name[:8]}…" if slash and len(name) > 12 else reference
+
+
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     made = Environment(
@@ -57,6 +63,7 @@ def _environment() -> Environment:
         "link": safe_link,
         "size": size_text,
         "words": words,
+        "short": short_reference,
     }
     made.globals |= {"static_url": static_url, "decision_chip": chips.decision_chip, "time_left": dates.time_left}
     return made

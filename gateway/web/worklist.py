@@ -62,6 +62,7 @@ class Row:
     owner: str
     next_action: str
     is_expedited: bool
+    is_open: bool
 
 
 def show(page: Page) -> Response:
@@ -141,6 +142,7 @@ def _row(services: Services, line: desk.CaseLine, now: datetime) -> Row:
         owner=case.owner,
         next_action=case.next_action,
         is_expedited=case.is_expedited,
+        is_open=case.is_open,
     )
 
 

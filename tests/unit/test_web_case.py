@@ -107,7 +107,7 @@ def test_the_overview_names_one_line_for_each_missing_element_with_its_records(s
     assert said.index("Pt visits") < said.index("Indication")
     assert "Observation/gone" in said
     assert "2026-04-06" in said
-    digest = next(ref for ref in re.findall(r'objects/([0-9a-f]{64})">ServiceRequest/o1', page))
+    digest = next(ref for ref in re.findall(r'objects/([0-9a-f]{64})" title="ServiceRequest/o1"', page))
     assert _browser(services).get(f"/cases/{case.case_id}/objects/{digest}").status_code == 200
 
 
@@ -166,7 +166,8 @@ def test_an_override_needs_a_reason_and_keeps_it(services: Services) -> None:
     assert "The gap is accepted" in browser.get(done.headers["location"]).text
     timeline = _plain(browser.get(f"/cases/{case.case_id}/timeline").text)
     assert "Progressive weakness since Monday" in timeline
-    assert "user:cleo" in timeline
+    assert "Cleo Clinician (cleo)" in timeline
+    assert "set to be checked again held → checking" in timeline
 
 
 def test_a_reason_that_is_too_long_comes_back_to_be_cut(services: Services) -> None:
@@ -365,13 +366,15 @@ def test_every_code_of_a_report_belongs_to_a_step() -> None:
 
 def test_a_packet_that_waits_says_why_and_can_be_looked_at_before_it_is_released(services: Services) -> None:
     case = add_case(services, "ready", signed_at=NOW)
-    sealed = _object(services, case, {"resourceType": "Bundle", "type": "document"})
+    document = {"resourceType": "Bundle", "type": "document", "entry": [{"resource": DOCUMENT}]}
+    sealed = _object(services, case, document)
     case = _set(services, case, Facts(document=sealed, verdict="GAP"))
     browser = _browser(services)
     said = _plain(browser.get(f"/cases/{case.case_id}").text)
     assert "The clinical rule is not satisfied and nobody has accepted the gap." in said
     page = browser.get(f"/cases/{case.case_id}/actions/release").text
     assert f"/objects/{sealed}" in page
+    assert "DocumentReference: Progress note" in page
     case = _set(services, case, Facts(document=sealed), signed_at=None)
     assert "/actions/release" not in browser.get(f"/cases/{case.case_id}").text
 
@@ -397,3 +400,23 @@ def test_an_event_note_is_shown_in_words(services: Services) -> None:
     page = _browser(services).get(f"/cases/{case.case_id}/timeline").text
     assert "http status: 200" in page
     assert "reason: &lt;b&gt;x&lt;/b&gt;" in page
+
+
+def test_the_timeline_tells_whose_events_are_whose(services: Services) -> None:
+    case = documenting(services)
+    browser, path = _browser(services), f"/cases/{case.case_id}/timeline"
+    assert "form received" in _plain(browser.get(f"{path}?who=payer").text)
+    assert "chart read" not in _plain(browser.get(f"{path}?who=payer").text)
+    browser.submit(f"/cases/{case.case_id}/forms/1", f"/cases/{case.case_id}/forms/1", {"answer:weeks": "7"})
+    said = _plain(browser.get(f"{path}?who=people").text)
+    assert "answer typed" in said
+    assert "form received" not in said
+
+
+def test_the_exchange_names_both_sides_of_a_message(services: Services) -> None:
+    case = add_case(services)
+    asked, answered = Item.body(b'{"asked":1}'), Item.body(b'{"answered":1}')
+    ledger.append(services, case, Act(verb="payer-need", about=(answered,), sources=(asked,), payer="Example"))
+    page = _browser(services).get(f"/cases/{case.case_id}/exchange").text
+    assert f"/objects/{asked.digest}" in page
+    assert f"/objects/{answered.digest}" in page

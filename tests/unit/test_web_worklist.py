@@ -111,6 +111,11 @@ def test_a_chip_has_word_shape_and_colour(
     assert chip.group(2).strip() == word
 
 
+def test_a_held_case_says_which_day_it_is(browser: Browser, services: Services) -> None:
+    add_case(services, "held", Facts(lines=("No NDI score is on file.", "Day 21 of 42; 21 more are asked.")))
+    assert "On hold: day 21 of 42" in _plain(_rows(browser.get("/").text)[0])
+
+
 def test_a_payer_that_asks_for_more_makes_it_our_move(browser: Browser, services: Services) -> None:
     request = RequestedDocument(code="11506-3", text="Progress note", control_number="ACN-1")
     add_case(services, "pended", Facts(requests=(request,)), move="payer")
