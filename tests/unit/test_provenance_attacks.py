@@ -505,7 +505,7 @@ ROWS = [
             (
                 "another leaf",
                 lambda h: h.update(x5c=_x5c(key_ring(OTHER_TENANT.value))),
-                "BUNDLE_SIG SAN_MISMATCH REVOCATION_UNKNOWN",
+                "BUNDLE_SIG SAN_MISMATCH TENANT_MISMATCH REVOCATION_UNKNOWN",
             ),
             ("no certificates", lambda h: h.pop("x5c"), "HEADER_POLICY"),
             ("padding in x5c", lambda h: h.update(x5c=[h["x5c"][0] + "\n"]), "HEADER_POLICY"),
