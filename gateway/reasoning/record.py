@@ -8,12 +8,14 @@ what it was computed from.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json
+
+_Made = TypeVar("_Made")
 
 
 class RecordSnapshot:
@@ -27,6 +29,7 @@ class RecordSnapshot:
     def __init__(self, resources: Iterable[Json], full_urls: Iterable[str | None] = ()) -> None:
         self._by_type: dict[str, list[Json]] = {}
         self._by_reference: dict[str, Json] = {}
+        self._derived: dict[Hashable, Any] = {}
         urls = list(full_urls)
         for position, resource in enumerate(resources):
             self._add(resource, urls[position] if position < len(urls) else None)
@@ -64,6 +67,13 @@ class RecordSnapshot:
             return self._by_reference[plain]
         parts = plain.rsplit("/", 2)
         return self._by_reference.get("/".join(parts[-2:])) if len(parts) >= 2 and "://" in plain else None
+
+    def derived(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
+        """What `make` computes from the snapshot, once per key, and kept as long as the snapshot lives."""
+        if key not in self._derived:
+            self._derived[key] = make()
+        found: _Made = self._derived[key]
+        return found
 
     @cached_property
     def digest(self) -> str:

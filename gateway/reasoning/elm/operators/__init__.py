@@ -1,0 +1,43 @@
+"""The operators of ELM, grouped. Importing this package enters them all into the compiler's table."""
+
+from gateway.reasoning.elm.operators import (
+    aggregates,
+    arithmetic,
+    clinical,
+    comparison,
+    conversions,
+    dates,
+    interval_sets,
+    interval_tests,
+    intervals,
+    lists,
+    literals,
+    logic,
+    membership,
+    queries,
+    references,
+    retrieves,
+    strings,
+    types,
+)
+
+__all__ = [
+    "aggregates",
+    "arithmetic",
+    "clinical",
+    "comparison",
+    "conversions",
+    "dates",
+    "interval_sets",
+    "interval_tests",
+    "intervals",
+    "lists",
+    "literals",
+    "logic",
+    "membership",
+    "queries",
+    "references",
+    "retrieves",
+    "strings",
+    "types",
+]
