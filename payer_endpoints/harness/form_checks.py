@@ -13,7 +13,7 @@ from gateway.fhir import Json
 from payer_endpoints.harness import names
 from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.outcomes import Issue
-from payer_endpoints.harness.reading import as_objects, as_text, at, entries, extension, extensions, type_of
+from payer_endpoints.harness.reading import as_objects, as_text, at, entries, extension, extensions, profiles, type_of
 
 ORIGIN = names.DTR + "information-origin"
 SOURCES = {
@@ -35,14 +35,23 @@ def completed_forms(bundle: Json) -> list[Json]:
 def check_forms(bundle: Json, guide: Guide, wanted: list[str]) -> Iterator[Issue]:
     """Findings about the forms of a request; `wanted` are the canonicals the payer asked for."""
     forms = completed_forms(bundle)
-    for form in forms:
+    asked = {canonical.partition("|")[0] for canonical in wanted}
+    for form in (form for form in forms if _is_ours(form, asked)):
         for text, place in (*_header(form, guide), *_answers(as_objects(form.get("item")), guide, "item")):
             at_place = f"QuestionnaireResponse.{place}"
             yield Issue(text=text, at=at_place, severity="warning", code="business-rule", source="dtr.md §10")
     present = {as_text(form.get("questionnaire")).partition("|")[0] for form in forms}
-    if any(canonical.partition("|")[0] not in present for canonical in wanted):
+    if asked - present:
         text = "A form that was asked for did not come."
         yield Issue(text=text, at="Bundle.entry", severity="warning", code="business-rule", source="dtr:spec-107")
+
+
+def _is_ours(form: Json, asked: set[str]) -> bool:
+    """Whether it is a form of a payer; scores of the chart travel as evidence and are not DTR's."""
+    if as_text(form.get("questionnaire")).partition("|")[0] in asked:
+        return True
+    names_dtr = extension(form, names.DTR + "qr-context") is not None
+    return names_dtr or names.DTR + "dtr-questionnaireresponse" in profiles(form)
 
 
 def _header(form: Json, guide: Guide) -> Iterator[tuple[str, str]]:

@@ -87,6 +87,13 @@ def test_a_form_in_a_bundle_of_its_own_is_found() -> None:
     assert completed_forms(bundle) == [form]
 
 
+def test_a_score_of_the_chart_is_no_form_of_the_payer() -> None:
+    bundle = request_bundle()
+    score = {"resourceType": "QuestionnaireResponse", "questionnaire": "urn:oid:1.2|1.0.0", "status": "in-progress"}
+    bundle["entry"].append({"fullUrl": "urn:uuid:x", "resource": score})
+    assert list(check_forms(bundle, Guide.STU2_2, [CANONICAL])) == []
+
+
 @pytest.fixture
 def case(tmp_path: Path) -> Any:
     with running(forms=write_form(tmp_path)) as found:
