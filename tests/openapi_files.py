@@ -14,7 +14,7 @@ from gateway.api.openapi import to_yaml
 from gateway.app import create_app
 from gateway.flows.services import open_services
 from gateway.settings import Settings
-from payer_endpoints.harness.app import create_harness_app
+from payer_endpoints.harness.app import describe as describe_harness
 
 COMMAND = "make openapi"
 """What brings the files up to date."""
@@ -35,14 +35,9 @@ def gateway_text() -> str:
             services.close()
 
 
-def harness_text() -> str:
-    """The simulated payers' description as YAML."""
-    return to_yaml(create_harness_app().openapi())
-
-
 def texts() -> dict[str, str]:
     """File name → content."""
-    return {"gateway.yaml": gateway_text(), "harness.yaml": harness_text()}
+    return {"gateway.yaml": gateway_text(), "harness.yaml": describe_harness()}
 
 
 def main(arguments: list[str]) -> int:

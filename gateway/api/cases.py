@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.api.doors import CallerDep, ServicesDep, answer
 from gateway.api.strict import StrictRoute
@@ -15,6 +15,15 @@ from gateway.flows import actions, attach, evidence, forms, views
 from gateway.store.rows import CaseFilter, CaseRow
 
 router = APIRouter(tags=["cases"], route_class=StrictRoute)
+
+
+def _known_state(text: str) -> str:
+    if text not in views.STATES:
+        raise ValueError("not a state")
+    return text
+
+
+State = Annotated[str, AfterValidator(_known_state), Field(json_schema_extra={"enum": list(views.STATES)})]
 
 
 class _Body(BaseModel):
@@ -46,12 +55,12 @@ class Documents(_Body):
 def list_cases(
     services: ServicesDep,
     caller: CallerDep,
-    state: Annotated[list[str] | None, Query()] = None,
-    payer: str = "",
-    order: str = "",
+    state: Annotated[list[State] | None, Query(description="Only cases in one of these states.")] = None,
+    payer: Annotated[str, Query(max_length=100, description="Only this payer's.")] = "",
+    order: Annotated[str, Query(max_length=200, description="Only this order's, as `Type/id`.")] = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> Response:
-    """The caller's cases, those that wait for us first. Filters: state (repeatable), payer, order reference."""
+    """The caller's cases, those that wait for us first."""
     chosen = CaseFilter(states=tuple(state or ()), payer=payer, order_reference=order)
     return answer({"cases": views.list_cases(services, caller, chosen, limit)})
 

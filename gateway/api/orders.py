@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from gateway.api.bodies import read_body, read_fhir
 from gateway.api.doors import CallerDep, ServicesDep, answer, in_thread
-from gateway.errors import InputError
+from gateway.errors import GatewayError, InputError
 from gateway.flows.actors import Actor
 from gateway.flows.intake import Accepted, Posted, accept_orders
 from gateway.flows.services import Services
@@ -75,7 +75,12 @@ def _accept(services: Services, caller: Actor, raw: bytes, content_type: str, ke
         repeated: dict[str, Any] = json.loads(first.response)
         return repeated
     # A first request that died before it answered is simply done again: the same order gives the same case.
-    body = _store(services, caller, raw, content_type)
+    try:
+        body = _store(services, caller, raw, content_type)
+    except GatewayError:
+        with services.store.begin() as tx:
+            tx.idempotency.release(row)  # nothing was stored, so the corrected body may come under the same key
+        raise
     with services.store.begin() as tx:
         tx.idempotency.finish(row, 202, json.dumps(body))
     return body

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from gateway.cases.facts import Facts
 from gateway.cases.states import CaseState
-from gateway.clients.ehr import EhrClient
-from gateway.errors import Conflict, EhrRejected, InputError, NotFound
+from gateway.errors import Conflict, EhrUnreadable, InputError
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json
-from gateway.fhir.references import read_reference
+from gateway.fhir.references import reference_text
 from gateway.flows import ledger
 from gateway.flows.actors import Actor
+from gateway.flows.lookup import Lookup
 from gateway.flows.orders import (
     OrderPointer,
     PostedOrder,
@@ -64,7 +64,7 @@ class _Checked:
 
     posted: PostedOrder
     ehr_id: str
-    patient: Json | None
+    patient: Json
     patient_reference: str
     coverage: Json
     payer: str
@@ -73,11 +73,13 @@ class _Checked:
 def accept_orders(services: Services, actor: Actor, posted: Posted) -> tuple[Accepted, ...]:
     """One case for each order in the body, all stored or none.
 
-    Raises InputError (`order.*`, `patient.*`, `coverage.*`, `payer.*`, `ehr.*`) that says what to
-    send instead, EhrError where a referenced resource has to be read and cannot be.
+    Raises InputError (`order.*`, `patient.*`, `coverage.*`, `payer.*`, `ehr.*`, `reference.*`) that says what
+    to send instead, EhrError where a referenced resource has to be read and cannot be.
     """
     require_access(actor.caller, "order.post")
-    checked = [_check(services, order, ehr_id) for order, ehr_id in _orders(services, actor, posted.resource)]
+    orders, lookup = _orders(services, actor, posted.resource)
+    checked = [_check(services, order, lookup) for order in orders]
+    _require_distinct(checked)
     for _ in range(3):
         try:
             return _store_all(services, actor, posted, checked)
@@ -86,73 +88,86 @@ def accept_orders(services: Services, actor: Actor, posted: Posted) -> tuple[Acc
     raise Conflict("The same order is being posted by somebody else; look at the case list.", code="order.race")
 
 
-def _orders(services: Services, actor: Actor, body: Json) -> list[tuple[PostedOrder, str]]:
+def _orders(services: Services, actor: Actor, body: Json) -> tuple[tuple[PostedOrder, ...], Lookup]:
+    """The orders and where what they refer to is looked up: only ever an EHR of the caller's own tenant."""
     found = read_posted(body)
+    if actor.tenant != services.settings.tenant.id:
+        raise _not_registered("No EHR is registered for your tenant; ask the operator.", "")
     if not isinstance(found, OrderPointer):
-        return [(order, services.settings.tenant.ehr) for order in found]
+        return found, Lookup(services, services.settings.tenant.ehr)
     ehr_id = services.ehr_by_url(actor.tenant, found.server)
     if ehr_id is None:
-        raise InputError(
+        raise _not_registered(
             "This fhirServer is not registered for you; ask the operator to add it under `ehr` in the settings.",
-            code="ehr.not-registered",
-            expression="fhirServer",
-            status=422,
+            "fhirServer",
         )
-    order = _read(services.ehr(ehr_id), found.reference, "order")
-    return [(order, ehr_id) for order in _as_posted(order)]
+    lookup = Lookup(services, ehr_id)
+    return _read_order(lookup, found.reference), lookup
 
 
-def _as_posted(order: Json) -> tuple[PostedOrder, ...]:
-    posted = read_posted(order)
-    assert not isinstance(posted, OrderPointer)
-    return posted
+def _not_registered(message: str, expression: str) -> InputError:
+    return InputError(message, code="ehr.not-registered", expression=expression, status=422)
 
 
-def _check(services: Services, order: PostedOrder, ehr_id: str) -> _Checked:
-    """Steps: (1) the patient is named; (2) a coverage is found; (3) it is the patient's; (4) its payer is known."""
-    patient = _patient(order)  # (1)
-    coverages = _coverages(services, order, ehr_id, patient)  # (2)
+def _read_order(lookup: Lookup, reference: str) -> tuple[PostedOrder, ...]:
+    orders = read_posted(lookup.order(reference))
+    if isinstance(orders, OrderPointer) or [order.reference for order in orders] != [reference]:
+        raise EhrUnreadable("The EHR answered with something else than the order.", code="ehr.unreadable")
+    return orders
+
+
+def _check(services: Services, order: PostedOrder, lookup: Lookup) -> _Checked:
+    """Steps: (1) the patient is known; (2) a coverage is found; (3) it is the patient's; (4) its payer is known."""
+    reference, patient = _patient(order, lookup)  # (1)
+    coverages = _coverages(order, lookup, reference)  # (2)
     for coverage in coverages:
-        _require_same_patient(order, coverage, patient)  # (3)
+        _require_same_patient(order, lookup, coverage, reference)  # (3)
     route = decide_route(  # (4)
-        coverages, _finder(services, order, ehr_id), services.directory.by_identifier, services.clock.now().date()
+        coverages,
+        lambda named: lookup.find(order, named),
+        services.directory.by_identifier,
+        services.clock.now().date(),
     )
+    where = f"{order.expression}.insurance"
     if route.slug is None or route.coverage is None:
         code = "payer.unknown" if route.problem is RouteProblem.UNKNOWN else f"coverage.{route.problem}"
-        raise InputError(route.next_action, code=code, expression=f"{order.expression}.insurance", status=422)
+        raise InputError(route.next_action, code=code, expression=where, status=422)
+    if not is_id(route.coverage.get("id")):
+        message = "The coverage has no id; send it as it is stored in the EHR."
+        raise InputError(message, code="coverage.id", expression=where, status=422)
     return _Checked(
         posted=order,
-        ehr_id=ehr_id,
-        patient=_companion(order, patient),
-        patient_reference=patient,
+        ehr_id=lookup.ehr_id,
+        patient=patient,
+        patient_reference=reference,
         coverage=route.coverage,
         payer=route.slug,
     )
 
 
-def _patient(order: PostedOrder) -> str:
-    reference = read_reference(patient_reference(order.resource))
-    if reference.type != "Patient" or not is_id(reference.id):
-        raise InputError(
-            "The order names no patient; set subject to a Patient of the EHR.",
-            code="patient.missing",
-            expression=f"{order.expression}.subject",
-            status=422,
-        )
-    return reference.relative
+def _patient(order: PostedOrder, lookup: Lookup) -> tuple[str, Json]:
+    """`Patient/id` at the EHR and the patient. Raises InputError."""
+    where = f"{order.expression}.subject"
+    named = patient_reference(order.resource)
+    if not named:
+        message = "The order names no patient; set subject to a Patient of the EHR."
+        raise InputError(message, code="patient.missing", expression=where, status=422)
+    identity = lookup.identity(order, named, order.resource)
+    found = lookup.find(order, named, order.resource) if identity.startswith("Patient/") else None
+    if found is None or found.get("resourceType") != "Patient":
+        message = "The patient that the order names is neither in the body nor in the EHR; correct subject."
+        raise InputError(message, code="reference.unresolvable", expression=where, status=422)
+    return identity, found
 
 
-def _coverages(services: Services, order: PostedOrder, ehr_id: str, patient: str) -> list[Json]:
+def _coverages(order: PostedOrder, lookup: Lookup, patient: str) -> list[Json]:
     """Coverages the order names, else those that came along, else the patient's active ones in the EHR."""
     named = coverage_references(order.resource)
     if named:
-        find = _finder(services, order, ehr_id)
-        return [_require_found(find(reference), order) for reference in named]
-    along = [item for item in order.companions if item["resourceType"] == "Coverage" and _is_for(item, patient)]
-    if along:
-        return along
-    patient_id = patient.partition("/")[2]
-    found = services.ehr(ehr_id).search("Coverage", {"patient": patient_id, "status": "active"}, patient_id=patient_id)
+        return [_require_found(lookup.find(order, reference, order.resource), order) for reference in named]
+    along = [entry.resource for entry in order.index.entries if entry.resource.get("resourceType") == "Coverage"]
+    found = [item for item in along if _beneficiary(order, lookup, item) == patient]
+    found = found or lookup.active_coverages(patient)
     if not found:
         raise InputError(
             "The order has no coverage and the patient has no active one in the EHR; add the coverage.",
@@ -160,7 +175,7 @@ def _coverages(services: Services, order: PostedOrder, ehr_id: str, patient: str
             expression=f"{order.expression}.insurance",
             status=422,
         )
-    return [item.resource for item in found]
+    return found
 
 
 def _require_found(coverage: Json | None, order: PostedOrder) -> Json:
@@ -174,13 +189,12 @@ def _require_found(coverage: Json | None, order: PostedOrder) -> Json:
     return coverage
 
 
-def _is_for(coverage: Json, patient: str) -> bool:
-    beneficiary = coverage.get("beneficiary") or {}
-    return read_reference(str(beneficiary.get("reference", ""))).relative == patient
+def _beneficiary(order: PostedOrder, lookup: Lookup, coverage: Json) -> str:
+    return lookup.identity(order, reference_text(coverage.get("beneficiary")), coverage)
 
 
-def _require_same_patient(order: PostedOrder, coverage: Json, patient: str) -> None:
-    if not _is_for(coverage, patient):
+def _require_same_patient(order: PostedOrder, lookup: Lookup, coverage: Json, patient: str) -> None:
+    if _beneficiary(order, lookup, coverage) != patient:
         raise InputError(
             "The order's patient is not the beneficiary of its coverage; check whose coverage this is.",
             code="patient.mismatch",
@@ -189,43 +203,17 @@ def _require_same_patient(order: PostedOrder, coverage: Json, patient: str) -> N
         )
 
 
-class _finder:
-    """Finds a referenced resource in the post, else in the EHR. None when it is nowhere."""
-
-    def __init__(self, services: Services, order: PostedOrder, ehr_id: str) -> None:
-        self._services = services
-        self._order = order
-        self._ehr_id = ehr_id
-
-    def __call__(self, reference: str) -> Json | None:
-        """The resource that `reference` names."""
-        read = read_reference(reference)
-        if not read.type or not is_id(read.id):
-            return None
-        return _companion(self._order, read.relative) or self._from_ehr(read.relative)
-
-    def _from_ehr(self, reference: str) -> Json | None:
-        try:
-            return _read(self._services.ehr(self._ehr_id), reference, "referenced resource")
-        except InputError:
-            return None
-
-
-def _companion(order: PostedOrder, reference: str) -> Json | None:
-    kind, _, resource_id = reference.partition("/")
-    fits = (item for item in order.companions if item["resourceType"] == kind and item.get("id") == resource_id)
-    return next(fits, None)
-
-
-def _read(ehr: EhrClient, reference: str, what: str) -> Json:
-    kind, _, resource_id = reference.partition("/")
-    try:
-        return ehr.read(kind, resource_id).resource
-    except (NotFound, EhrRejected) as error:
-        if isinstance(error, EhrRejected) and error.http_answer not in (400, 404, 410):
-            raise
-        message = f"The {what} is not in the EHR under this reference; check the id."
-        raise InputError(message, code="reference.unresolvable", status=422) from None
+def _require_distinct(checked: Sequence[_Checked]) -> None:
+    """Two orders of one post must not read as the same order: one of them would be lost without a word."""
+    seen: dict[str, str] = {}
+    for item in checked:
+        if seen.setdefault(_order_key(item), item.posted.reference) != item.posted.reference:
+            raise InputError(
+                "Two orders carry the same business identifier; give each its own.",
+                code="order.identity",
+                expression=f"{item.posted.expression}.identifier",
+                status=422,
+            )
 
 
 def _store_all(services: Services, actor: Actor, posted: Posted, checked: Sequence[_Checked]) -> tuple[Accepted, ...]:

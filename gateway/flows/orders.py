@@ -178,9 +178,7 @@ def coverage_references(order: Json) -> tuple[str, ...]:
     found = tuple(filter(None, map(reference_text, objects(order.get("insurance")))))
     named = tuple(dict.fromkeys(item for item in found if read_reference(item).type != "ClaimResponse"))
     if len(named) > MAX_COVERAGES:
-        raise InputError(
-            f"An order may name at most {MAX_COVERAGES} coverages.", code="coverage.too-many", status=422
-        )
+        raise InputError(f"An order may name at most {MAX_COVERAGES} coverages.", code="coverage.too-many", status=422)
     return named
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from gateway.cases.states import CaseState
 from gateway.clock import write_instant
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json
+from gateway.fhir.reading import calendar_day, codings, objects, text, texts
 from gateway.store.rows import CaseRow
 
 CASE_SYSTEM = "urn:ietf:rfc:3986"
 """Identifier system of a case: its value is `urn:uuid:<case id>`."""
+MAX_LABEL = 200
+"""Longest name or number that lists show."""
 _S = CaseState
 TASK_STATUS = {
     _S.RECEIVED: "received",
@@ -63,27 +65,19 @@ def labels(patient: Json | None) -> dict[str, Any]:
     """Fields of a case row that let staff recognise the patient; empty where nothing is known yet."""
     if patient is None:
         return {}
-    names = [name for name in patient.get("name") or () if isinstance(name, dict)]
+    names = objects(patient.get("name"))
     chosen = next((name for name in names if name.get("use") == "official"), names[0] if names else {})
-    given = " ".join(str(part) for part in chosen.get("given") or () if part)
-    family = str(chosen.get("family") or chosen.get("text") or "")
+    family = text(chosen.get("family")) or text(chosen.get("text"))
+    given = " ".join(texts(chosen.get("given")))
     return {
-        "patient_label": ", ".join(part for part in (family, given) if part),
-        "patient_birth_on": _day(patient.get("birthDate")),
-        "patient_mrn": _record_number(patient),
+        "patient_label": ", ".join(part for part in (family, given) if part)[:MAX_LABEL],
+        "patient_birth_on": calendar_day(patient.get("birthDate")),
+        "patient_mrn": _record_number(patient)[:MAX_LABEL],
     }
 
 
-def _day(text: Any) -> date | None:
-    try:
-        return date.fromisoformat(str(text))
-    except ValueError:
-        return None
-
-
 def _record_number(patient: Json) -> str:
-    for identifier in patient.get("identifier") or ():
-        codings = (identifier.get("type") or {}).get("coding") or ()
-        if any(coding.get("code") == "MR" for coding in codings):
-            return str(identifier.get("value", ""))
+    for identifier in objects(patient.get("identifier")):
+        if any(coding.get("code") == "MR" for coding in codings(identifier.get("type"))):
+            return text(identifier.get("value"))
     return ""

@@ -14,6 +14,9 @@ from gateway.flows.services import Services
 from gateway.policy.access import CaseFacts, require_access
 from gateway.store.rows import CaseFilter, CaseRow, EventRow, SubmissionRow
 
+STATES = tuple(state.value for state in CaseState)
+"""Every state a case may be in, as lists and filters name it."""
+
 
 def summary(case: CaseRow) -> dict[str, Any]:
     """One line of a case list: what it is about and where it stands. Names nobody."""

@@ -26,6 +26,7 @@ _KEY = sa.and_(
 )
 _FIRST = sa.select(idempotency).where(_KEY)
 _FINISH = sa.update(idempotency).where(_KEY)
+_RELEASE = sa.delete(idempotency).where(_KEY, idempotency.c.status == 0)
 _FORGET = sa.delete(idempotency).where(idempotency.c.created_at < of("before"))
 
 _IS_SESSION = sessions.c.session_sha256 == of("session")
@@ -75,6 +76,10 @@ class Idempotency(Repository):
     def finish(self, row: IdempotencyRow, status: int, response: str) -> None:
         """Keeps the answer for repeats; `response` is JSON text."""
         self._change(row.tenant_id, _FINISH.values(status=status, response=response), **_name(row))
+
+    def release(self, row: IdempotencyRow) -> None:
+        """Frees a key whose request was refused and stored nothing; one with an answer stays."""
+        self._change(row.tenant_id, _RELEASE, **_name(row))
 
     def purge(self, before: datetime) -> int:
         """Forgets keys of all tenants created before; returns how many."""

@@ -1,4 +1,4 @@
-"""The committed API descriptions are the running applications'."""
+"""The committed description of the gateway is the running application's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gateway.api.openapi import OPEN, OWN_PROOF
-from tests.openapi_files import COMMAND, gateway_text, harness_text
+from tests.openapi_files import COMMAND, gateway_text
 
 FOLDER = Path(__file__).resolve().parents[2] / "openapi"
 
@@ -21,10 +21,6 @@ def gateway() -> str:
 
 def test_the_gateways_description_is_committed(gateway: str) -> None:
     assert (FOLDER / "gateway.yaml").read_text("utf-8") == gateway, f"the routes have changed; run: {COMMAND}"
-
-
-def test_the_harness_description_is_committed() -> None:
-    assert (FOLDER / "harness.yaml").read_text("utf-8") == harness_text(), f"the routes have changed; run: {COMMAND}"
 
 
 def test_every_operation_has_a_name_a_text_credentials_and_one_error_shape(gateway: str) -> None:
