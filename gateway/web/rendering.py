@@ -12,7 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from gateway.fhir.narrative import safe_link
 from gateway.web import chips, dates
 
-STATIC: Final[dict[str, str]] = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+STATIC: Final[dict[str, str]] = {
+    "style.css": "text/css; charset=utf-8",
+    "pages.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
 """Every file that is served, and its media type; nothing else is."""
 
 

@@ -257,7 +257,7 @@ def test_a_record_is_shown_without_anything_that_runs(services: Services) -> Non
     page = browser.get(f"/cases/{case.case_id}/objects/{digest}").text
     assert "<h2>Patient/p1</h2>" in page
     assert "alert(1)" not in re.sub(r"<pre.*?</pre>", "", page, flags=re.DOTALL)
-    assert "<script" not in page
+    assert page.count("<script") == page.count('<script src="/static/')
     assert "&#34;birthDate&#34;: &#34;2012-02-19&#34;" in page
 
 
@@ -274,7 +274,7 @@ def test_bytes_are_handed_out_exactly_and_never_as_a_page(services: Services) ->
     assert raw.headers["content-disposition"].startswith("attachment;")
     shown = browser.get(f"/cases/{case.case_id}/objects/{digest}")
     assert shown.status_code == 200
-    assert "<script" not in shown.text
+    assert shown.text.count("<script") == 1
 
 
 @pytest.mark.parametrize("digest", ["x", "0" * 64, "A" * 64, "..%2f.."])

@@ -31,7 +31,7 @@ def browser(services: Services) -> Browser:
 
 def _rows(text: str) -> list[str]:
     body = re.search(r"<tbody>(.*?)</tbody>", text, re.DOTALL)
-    return re.findall(r"<tr>.*?</tr>", body.group(1), re.DOTALL) if body else []
+    return re.findall(r"<tr[ >].*?</tr>", body.group(1), re.DOTALL) if body else []
 
 
 def _plain(html: str) -> str:
