@@ -67,8 +67,10 @@ def dump_json(value: Any) -> bytes:
 
 
 def pretty_json(value: Any) -> str:
-    """Indented text of `value` for people; decimals keep their digits."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False)
+    """Indented JSON text of `value` for people and for `--json`; decimals keep their digits."""
+    parts: list[str] = []
+    _write_pretty(value, parts, "\n")
+    return "".join(parts)
 
 
 def _decode(body: bytes) -> str:
@@ -160,10 +162,19 @@ def _scalar(value: Any) -> str:
     raise TypeError(f"not FHIR JSON: {type(value).__name__}")
 
 
-def _plain(value: Any) -> Any:
-    """Decimals as `_Literal` floats would lose digits; they are shown as their text."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return format(value, "f") if isinstance(value, Decimal) else value
+def _write_pretty(value: Any, parts: list[str], line: str) -> None:
+    """As `_write`, one member a line; `line` is the line break with the indentation of the present level."""
+    if isinstance(value, Mapping) and value:
+        parts.append("{")
+        for position, (key, item) in enumerate(value.items()):
+            parts.append(f"{',' if position else ''}{line}  {json.dumps(str(key), ensure_ascii=False)}: ")
+            _write_pretty(item, parts, line + "  ")
+        parts.append(line + "}")
+    elif isinstance(value, list | tuple) and value:
+        parts.append("[")
+        for position, item in enumerate(value):
+            parts.append(f"{',' if position else ''}{line}  ")
+            _write_pretty(item, parts, line + "  ")
+        parts.append(line + "]")
+    else:
+        _write(value, parts)

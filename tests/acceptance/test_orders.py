@@ -10,6 +10,8 @@ from lxml import etree
 
 from gateway.demo.charts import DemoChart
 from gateway.fhir.json import dump_json
+from tests.acceptance.bad_bodies import covered
+from tests.acceptance.outcomes import require_outcome
 from tests.acceptance.posts import bundle, coverage, order, order_of, payer, person, with_context
 from tests.acceptance.server import XML, Server
 
@@ -119,7 +121,7 @@ def test_resources_that_only_have_names_of_the_bundle_are_followed(server: Serve
         "urn:uuid:0b0c2b5a-5c0f-4b6e-9b0d-4f3a0a2c0001": person("covered"),
         "urn:uuid:0b0c2b5a-5c0f-4b6e-9b0d-4f3a0a2c0002": coverage("of-covered", "covered", "plan"),
         "urn:uuid:0b0c2b5a-5c0f-4b6e-9b0d-4f3a0a2c0003": payer("plan", "SYN-MCR-01"),
-        "urn:uuid:0b0c2b5a-5c0f-4b6e-9b0d-4f3a0a2c0004": order("by-urn", "covered", "of-covered"),
+        "urn:uuid:0b0c2b5a-5c0f-4b6e-9b0d-4f3a0a2c0004": covered("by-urn"),
     }
     urls = list(members)
     members[urls[1]] |= {"beneficiary": {"reference": urls[0]}, "payor": [{"reference": urls[2]}]}
@@ -139,24 +141,33 @@ def test_medicines_without_insurance_come_along_as_evidence(server: Server) -> N
         "subject": {"reference": "Patient/covered"},
         "medicationCodeableConcept": {"text": "ibuprofen"},
     }
-    answer = server.post(bundle(medicine, order("with-medicine", "covered", "of-covered")))
+    answer = server.post(bundle(medicine, covered("with-medicine")))
     assert [case["order"] for case in answer.json()["cases"]] == ["ServiceRequest/with-medicine"]
 
 
 @pytest.mark.threat("T39")
 def test_an_idempotency_key_repeats_its_answer(server: Server) -> None:
-    first = server.post(order("keyed", "covered", "of-covered"), key="key-1")
-    again = server.post(order("keyed", "covered", "of-covered"), key="key-1")
+    first = server.post(covered("keyed"), key="key-1")
+    again = server.post(covered("keyed"), key="key-1")
     assert (again.status_code, again.json()) == (202, first.json())
     assert first.json()["cases"][0]["is_new"]
-    other = server.post(order("keyed-other", "covered", "of-covered"), key="key-1", by="desk")
+    other = server.post(covered("keyed-other"), key="key-1", by="desk")
     assert other.status_code == 202, "another client's keys are its own"
+
+
+@pytest.mark.threat("T39")
+def test_an_idempotency_key_for_another_body_is_a_conflict(server: Server) -> None:
+    assert server.post(covered("conflict-first"), key="conflict").status_code == 202
+    before = server.case_ids()
+    answer = server.post(covered("conflict-second"), key="conflict")
+    assert require_outcome(answer, 409, "conflict.idempotency-key", "different request")["code"] == "conflict"
+    assert server.case_ids() == before
 
 
 @pytest.mark.threat("T39")
 def test_a_refused_body_may_be_corrected_under_its_key(server: Server) -> None:
     assert server.post({"resourceType": "Bundle", "entry": []}, key="key-2").status_code == 422
-    assert server.post(order("corrected", "covered", "of-covered"), key="key-2").status_code == 202
+    assert server.post(covered("corrected"), key="key-2").status_code == 202
 
 
 @pytest.mark.threat("T14")
@@ -235,7 +246,7 @@ def test_a_role_that_does_not_include_the_action_is_refused(
 
 @pytest.mark.threat("T16")
 def test_an_auditor_posts_no_orders_and_reads_evidence(server: Server, approved: dict[str, Any]) -> None:
-    assert server.post(order("by-auditor", "covered", "of-covered"), by="reader").status_code == 403
+    assert server.post(covered("by-auditor"), by="reader").status_code == 403
     package = server.send("GET", f"/cases/{approved['case_id']}/evidence", by="reader")
     assert package.status_code == 200
     assert package.content.startswith(b"PK")
