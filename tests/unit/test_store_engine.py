@@ -25,8 +25,9 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.mark.threat("T37")
 def test_new_file_and_its_companions_are_ours_alone(home: Path) -> None:
-    os.umask(0o022)
+    before = os.umask(0o022)
     store = Store.open(f"sqlite:///{home}/gateway.db")
+    os.umask(before)
     with store.begin() as tx:
         tx.connection.execute(sa.text("CREATE TABLE probe (a)"))
     assert _mode(home) == 0o700
