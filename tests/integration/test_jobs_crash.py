@@ -1,8 +1,8 @@
 """Killed at any moment, restarted, and every case arrives once.
 
-A worker process opens cases and moves each through a few states, one job per state, enqueued in the
+The test opens cases; worker processes move each through a few states, one job per state, enqueued in the
 transaction that made the step. No row is ever due, so the sweep cannot help: the engine alone must lose
-nothing. The test kills the worker with SIGKILL again and again; PA_GATEWAY_CRASHES sets how often.
+nothing. Workers are killed with SIGKILL right after a batch of cases; PA_GATEWAY_CRASHES sets how often.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,20 +25,18 @@ import sqlalchemy as sa
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from gateway.errors import Conflict  # noqa: E402
 from gateway.jobs import QueueLimits  # noqa: E402
 from gateway.jobs.dbos_adapter import DbosJobs  # noqa: E402
 from gateway.store import CaseRow, EventRow, Store, Tx  # noqa: E402
 
 STATES = ("received", "checking", "documenting", "ready", "approved")
 CRASHES = int(os.environ.get("PA_GATEWAY_CRASHES", "3"))
-CASES = min(20 * CRASHES, 300)
-OPENING_SECONDS = 0.03
-"""Pause after each new case, so that there is work at every kill."""
+BATCH = 20
+"""Cases opened before each kill: more work than the time until it allows."""
 
 
 class Worker:
-    """One process of a gateway in small: opens cases, moves them, sweeps."""
+    """A gateway in small: opens cases, moves them."""
 
     def __init__(self, url: str) -> None:
         self.store = Store.open(url)
@@ -49,22 +47,31 @@ class Worker:
         """Works until killed."""
         self.jobs.start({"advance": self.advance})
         print("at work", flush=True)
-        for number in range(CASES):
-            time.sleep(OPENING_SECONDS if self.open_case(number) else 0)
         threading.Event().wait()
 
-    def open_case(self, number: int) -> bool:
-        """Opens a case and its first job in one transaction; False where the order already has one."""
-        now = datetime.now(UTC)
-        name = f"case-{number:03d}"
-        row = CaseRow(tenant_id="t", case_id=name, order_key=name, state=STATES[0], created_at=now, updated_at=now)
-        try:
+    def open_cases(self, first: int) -> None:
+        """Opens a batch of cases, each with its first job in one transaction."""
+        for number in range(first, first + BATCH):
+            now = datetime.now(UTC)
+            name = f"case-{number:04d}"
+            row = CaseRow(tenant_id="t", case_id=name, order_key=name, state=STATES[0], created_at=now, updated_at=now)
             with self.store.begin() as tx:
                 tx.cases.insert(row)
                 self.record(tx, row, 0)
-        except Conflict:
-            return False
-        return True
+
+    def is_finished(self) -> bool:
+        """Whether every case rests in the last state."""
+        return self.states().keys() <= {STATES[-1]}
+
+    def states(self) -> dict[str, int]:
+        """How many cases are in each state."""
+        with self.store.read() as tx:
+            return tx.cases.count_by_state("t")
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.jobs.close()
+        self.store.close()
 
     def advance(self, ids: tuple[str, ...]) -> None:
         """One step of one case; the next step's job commits with it."""
@@ -111,107 +118,77 @@ def worker_process(url: str) -> Iterator[None]:
         process.communicate(timeout=10)
 
 
-def kill_often(url: str, seed: int) -> None:
-    """Starts a worker and kills it within half a second, again and again, in the middle of its work."""
-    chance, were_unfinished = random.Random(seed), 0
-    for _ in range(CRASHES):
+def kill_often(url: str, opener: Worker) -> None:
+    """Starts a worker, gives it work and kills it, again and again; then lets one finish."""
+    were_unfinished = 0
+    for crash in range(CRASHES):
         with worker_process(url):
-            time.sleep(chance.random() * 0.5)
-        were_unfinished += not is_finished(url)
-    assert were_unfinished >= CRASHES - 1
-
-
-def kill_in_turns(url: str, seed: int) -> None:
-    """Two workers overlap; the older one is killed while the younger lives on, again and again."""
-    chance, were_unfinished = random.Random(seed), 0
-    with ExitStack() as older:
-        older.enter_context(worker_process(url))
-        for _ in range(CRASHES):
-            younger = ExitStack()
-            younger.enter_context(worker_process(url))
-            time.sleep(chance.random() * 0.2)
-            older.close()
-            older.push(younger.pop_all())
-            were_unfinished += not is_finished(url)
-        wait_for_the_end(url)
+            opener.open_cases(crash * BATCH)
+            time.sleep(random.random() * 0.15)
+        were_unfinished += not opener.is_finished()
+    with worker_process(url):
+        wait_for_the_end(opener)
     assert were_unfinished >= 1
 
 
-def read_states(url: str) -> dict[str, int]:
-    """How many cases are in each state."""
-    store = Store.open(url)
-    with store.read() as tx:
-        states = tx.cases.count_by_state("t")
-    store.close()
-    return states
+def kill_in_turns(url: str, opener: Worker) -> None:
+    """Two workers overlap; the older one is killed at work while the younger lives on, again and again."""
+    were_unfinished = 0
+    with ExitStack() as older:
+        older.enter_context(worker_process(url))
+        for crash in range(CRASHES):
+            younger = ExitStack()
+            younger.enter_context(worker_process(url))
+            opener.open_cases(crash * BATCH)
+            time.sleep(random.random() * 0.15)
+            older.close()
+            older.push(younger.pop_all())
+            were_unfinished += not opener.is_finished()
+        wait_for_the_end(opener)
+    assert were_unfinished >= 1
 
 
-def is_finished(url: str) -> bool:
-    """Whether every case rests in the last state."""
-    return read_states(url) == {STATES[-1]: CASES}
-
-
-def wait_for_the_end(url: str) -> None:
+def wait_for_the_end(opener: Worker) -> None:
     """Until every case rests in the last state; fails where nothing has moved for half a minute."""
     seen: dict[str, int] = {}
     until = 0.0
-    while (states := read_states(url)) != {STATES[-1]: CASES}:
-        if states != seen:
+    while not opener.is_finished():
+        if (states := opener.states()) != seen:
             seen, until = states, time.monotonic() + 30
-        assert time.monotonic() < until, f"stuck at {states}"
+        assert time.monotonic() < until, f"stuck at {seen}"
         time.sleep(0.1)
 
 
-def check_exactly_once(url: str) -> None:
-    """Each case has each step once, in order, with its bytes, and no job is left."""
-    store = Store.open(url)
+def check_exactly_once(store: Store) -> None:
+    """Each case has each step once, in order, with its bytes."""
+    names = [f"case-{number:04d}" for number in range(CRASHES * BATCH)]
     with store.read() as tx:
-        for number in range(CASES):
-            events = tx.events.list("t", f"case-{number:03d}")
+        for name in names:
+            events = tx.events.list("t", name)
             assert [event.to_state for event in events] == list(STATES)
-            assert tx.cases.get("t", f"case-{number:03d}").version == len(STATES)
+            assert tx.cases.get("t", name).version == len(STATES)
             for event in events:
-                body = tx.objects.get("t", event.case_id, event.object_digest)
-                assert body == f"{event.case_id}/{event.seq}".encode()
-        assert tx.connection.execute(sa.text("SELECT count(*) FROM events")).scalar() == CASES * len(STATES)
-    store.close()
+                assert tx.objects.get("t", name, event.object_digest) == f"{name}/{event.seq}".encode()
+        counted = tx.connection.execute(sa.text("SELECT count(*) FROM events")).scalar()
+    assert counted == len(names) * len(STATES)
 
 
 @pytest.mark.slow
 @pytest.mark.threat("T13")
 @pytest.mark.timeout(120 + 30 * CRASHES)
-def test_sqlite_survives_kills(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind, kill",
+    [("sqlite", kill_often), ("postgresql", kill_often), ("postgresql", kill_in_turns)],
+    ids=["sqlite", "postgresql-alone", "postgresql-peers"],
+)
+def test_kills_lose_nothing_and_double_nothing(kind: str, kill: Callable[[str, Worker], None], tmp_path: Path) -> None:
     from tests.postgres import store_url
 
-    url = store_url("sqlite", tmp_path)
-    kill_often(url, seed=7)
-    with worker_process(url):
-        wait_for_the_end(url)
-    check_exactly_once(url)
-
-
-@pytest.mark.slow
-@pytest.mark.threat("T13")
-@pytest.mark.timeout(120 + 30 * CRASHES)
-def test_peers_on_postgresql_take_over(tmp_path: Path) -> None:
-    from tests.postgres import store_url
-
-    url = store_url("postgresql", tmp_path)
-    kill_in_turns(url, seed=11)
-    check_exactly_once(url)
-
-
-@pytest.mark.slow
-@pytest.mark.threat("T13")
-@pytest.mark.timeout(120 + 30 * CRASHES)
-def test_postgresql_alone_survives_kills(tmp_path: Path) -> None:
-    from tests.postgres import store_url
-
-    url = store_url("postgresql", tmp_path)
-    kill_often(url, seed=13)
-    with worker_process(url):
-        wait_for_the_end(url)
-    check_exactly_once(url)
+    url = store_url(kind, tmp_path)
+    opener = Worker(url)
+    kill(url, opener)
+    check_exactly_once(opener.store)
+    opener.close()
 
 
 if __name__ == "__main__":
