@@ -65,7 +65,6 @@ def _record_sending(services: Services, case: CaseRow, facts: Facts, row: Submis
         verb="submit",
         about=(Item.body(request),),
         sources=sealed,
-        payer=services.payer_row(case.payer).name,
         occurred=row.last_sent_at,
         note={"attempt": row.attempts, "http_status": row.http_status, "submission_id": row.submission_id},
     )

@@ -102,7 +102,6 @@ def send_attachment(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         verb="submit",
         about=(Item.body(body),),
         sources=(),
-        payer=services.payer_row(case.payer).name,
         note={"kind": "attachment", "http_status": exchange.status},
     )
     return ledger.append(

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import provenance
 from gateway.cases.decisions import NEEDS_AUTHORIZATION, NEEDS_FORMS, NeedAction
 from gateway.cases.facts import Facts
 from gateway.cases.states import CaseState
@@ -19,7 +20,6 @@ from gateway.clinical.chart import order_day
 from gateway.clinical.evaluate import Evaluation, evaluate
 from gateway.clinical.rules import Rule, choose_rule
 from gateway.fhir import Json
-from gateway.fhir.json import dump_json
 from gateway.flows import ledger
 from gateway.flows.extract import Snapshot, load_snapshot
 from gateway.flows.ledger import Act, Item
@@ -57,7 +57,7 @@ def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     rule = _rule_for(services, case, snapshot, order)
     found = _evaluate(services, case, snapshot, order, rule) if rule else None
     settled = settle(services, facts, found)
-    trace = dump_json(_trace(found, rule))
+    trace = provenance.salted_record("evaluation", _trace(found, rule))
     changed = replace(
         facts.succeeded("check-rules"),
         evaluation=Item.body(trace, "application/json").digest,

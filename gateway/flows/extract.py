@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import provenance
 from gateway.cases.facts import Facts
 from gateway.cases.states import CaseState
 from gateway.clients.ehr import Fetched
 from gateway.errors import EhrRejected, NotFound
 from gateway.fhir import Json
-from gateway.fhir.json import dump_json, parse_json
+from gateway.fhir.json import parse_json
 from gateway.fhir.references import read_reference
 from gateway.flows import ledger
 from gateway.flows.ledger import Act, Item
@@ -80,12 +81,13 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     order = ehr.read(*case.order_reference.split("/", 1))
     chart = ehr.chart(patient_id)
     fetched = _unique([order, *chart.fetched, *_roles(services, case, order.resource)])
-    manifest = dump_json(
+    manifest = provenance.salted_record(
+        "extract",
         {
             "resources": [_line(services, case, item) for item in fetched],
             "exchanges": [_exchange(record) for record in chart.exchanges],
             "findings": [finding.line for finding in chart.findings],
-        }
+        },
     )
     items = tuple(Item.resource(_versioned(services, case, item), item.raw) for item in fetched)
     act = Act(

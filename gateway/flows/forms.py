@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import provenance
 from gateway.cases.decisions import NEEDS_AUTHORIZATION, NeedAction
 from gateway.cases.facts import Facts, FormFact, read_facts
 from gateway.cases.states import CaseState
@@ -86,11 +87,11 @@ def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         services.evaluator(parts, snapshot.record),
         _guide(services, case),
     )
-    body, trace = dump_json(draft.response), dump_json(trace_of(draft))
+    body, trace = dump_json(draft.response), provenance.salted_record("population", trace_of(draft))
     package = ledger.load_object(services, case, form.package)
     act = Act(
         verb="populate-auto-client",
-        about=(_response_item(case, form, body),),
+        about=(_response_item(case, form, body, elements=answer_ids(draft.response)),),
         sources=(*_sources(draft, snapshot), Item.body(package), Item.body(trace, "application/json")),
         note={"form": form.title[:200], "count": sum(bool(answer.value) for answer in draft.answers)},
     )
@@ -248,11 +249,11 @@ def _keep_answers(
         services.evaluator(parts, snapshot.record),
         guide,
     )
-    body, trace = dump_json(draft.response), dump_json(trace_of(draft))
+    body, trace = dump_json(draft.response), provenance.salted_record("population", trace_of(draft))
     origins = {answer.origin for answer in draft.answers if answer.link_id in touched}
     act = Act(
         verb="override" if guide.OVERRIDE in origins else "manual-answer",
-        about=(_response_item(case, form, body),),
+        about=(_response_item(case, form, body, elements=answer_ids(draft.response, touched)),),
         sources=(_response_item(case, form, before, role="revision"), Item.body(trace, "application/json")),
         actor=actor,
         note={"form": form.title[:200], "link_id": ", ".join(touched)[:200], "count": len(touched)},
@@ -348,9 +349,26 @@ def _sources(draft: Draft, snapshot: Snapshot) -> tuple[Item, ...]:
     return tuple(Item.resource(item.full_url, item.raw) for item in found if item is not None)
 
 
-def _response_item(case: CaseRow, form: FormFact, body: bytes, role: str = "source") -> Item:
+def _response_item(
+    case: CaseRow, form: FormFact, body: bytes, role: str = "source", elements: Sequence[str] = ()
+) -> Item:
     key = own_key(case.case_id, f"form-{form.form_id}")
-    return Item.local("QuestionnaireResponse", body, key, role=role)
+    return Item.local("QuestionnaireResponse", body, key, role=role, elements=elements)
+
+
+def answer_ids(response: Json, link_ids: Iterable[str] | None = None) -> tuple[str, ...]:
+    """Ids of the answers to these questions, or of all answers; what a statement says it is about."""
+    wanted = None if link_ids is None else {link_id.partition("@")[0] for link_id in link_ids}
+    found: list[str] = []
+    stack: list[Any] = list(response.get("item") or ())
+    while stack:
+        item = stack.pop(0)
+        for answer in item.get("answer") or ():
+            if answer.get("id") and (wanted is None or item.get("linkId") in wanted):
+                found.append(str(answer["id"]))
+            stack.extend(answer.get("item") or ())
+        stack.extend(item.get("item") or ())
+    return tuple(found)
 
 
 def _todo(facts: Facts) -> str:

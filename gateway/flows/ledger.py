@@ -104,7 +104,7 @@ class Act:
     actor: Actor = GATEWAY
     """Who did it."""
     payer: str = ""
-    """Name of the payer that authored or receives it, where one does."""
+    """Name of the payer that wrote what the act is about; empty for what we send."""
     occurred: datetime | None = None
     """When it happened; None means when it is recorded."""
     policy: tuple[str, ...] = ()
@@ -266,23 +266,43 @@ def _sign(services: Services, case: CaseRow, act: Act, last: EventRow | None) ->
     )
 
 
+DEVICE_ROLES = {
+    "order-entry": "transmitter",
+    "submit": "transmitter",
+    "evaluate": "performer",
+    "write-back": "performer",
+    "populate-auto-client": "author",
+}
+"""Role of the gateway in an activity where it is more than the assembler (spec/provenance.md §3.1)."""
+TENANT_ROLES = {"submit": "performer", "assemble": "author", "seal": "custodian"}
+"""Role of the organization in an activity, besides being the one acted for."""
+
+
 def _agents(services: Services, act: Act) -> list[provenance.Agent]:
+    """Who took part: the gateway always, the organization, a person, a payer as the activity has it."""
     tenant = services.tenant_party
     device = provenance.gateway_device(services.version)
     agents = [provenance.Agent(role="assembler", who=device, on_behalf_of=tenant)]
+    if act.verb in DEVICE_ROLES:
+        agents.append(provenance.Agent(role=DEVICE_ROLES[act.verb], who=device, on_behalf_of=tenant))
+    if act.verb in TENANT_ROLES:
+        agents.append(provenance.Agent(role=TENANT_ROLES[act.verb], who=tenant))
     if act.actor.kind == "user":
-        person = provenance.practitioner_role(
-            key="person",
-            name=act.actor.name or act.actor.id,
-            practitioner=services.practitioner_address(act.actor.practitioner),
-            employer=tenant,
-        )
-        agents.append(provenance.Agent(role="author", who=person, on_behalf_of=tenant))
+        agents.append(provenance.Agent(role="author", who=_person(services, act), on_behalf_of=tenant))
     elif act.actor.kind == "client":
         agents.append(provenance.Agent(role="author", who=tenant))
     if act.payer:
         agents.append(provenance.Agent(role="author", who=provenance.organization(None, act.payer)))
     return agents
+
+
+def _person(services: Services, act: Act) -> provenance.Party:
+    return provenance.practitioner_role(
+        key="person",
+        name=act.actor.name or act.actor.id,
+        practitioner=services.practitioner_address(act.actor.practitioner),
+        employer=services.tenant_party,
+    )
 
 
 def _event_row(

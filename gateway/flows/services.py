@@ -212,6 +212,7 @@ def _open_keys(settings: Settings, clock: Clock) -> tuple[provenance.KeyRing, by
             ring = provenance.KeyRing.open(folder, allow_development=is_development)
     except provenance.KeyRingError as error:
         raise SettingsError(f"keys.directory: {error}") from None
+    ring.rotate_due(clock.now())
     return ring, _open_secret(settings, folder)
 
 

@@ -6,8 +6,6 @@ Skipped where Java or the referee's packages are absent.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +30,7 @@ from tests.harness_messages import (
     sealed_document,
     subscription,
 )
+from tests.referee import require_referee
 
 CRD_ORDER = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/profile-servicerequest"
 PAS_ORDER = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/profile-servicerequest"
@@ -150,10 +149,7 @@ def distinct(scenarios: list[Scenario], key: Callable[[Scenario], str]) -> list[
 
 
 def judge(shared: Path, preset: str, out: Collected, *packages: str) -> None:
-    referee = shared / "tools" / "referee" / "referee"
-    home = Path(os.environ.get("REFEREE_HOME", Path.home() / ".cache" / "pa-referee"))
-    if shutil.which("java") is None or not (home / "lib").exists() or not referee.exists():
-        pytest.skip("the HL7 validator is not set up here")
+    referee = require_referee()
     extra = [word for package in packages for word in ("--ig", package)]
     command = [str(referee), "--preset", preset, *extra, str(out.folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=380, check=False)

@@ -8,9 +8,7 @@ demands (spec/pas.md §13): each is listed here with its extension and place.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,6 +23,7 @@ from gateway.profiles.pas_input import CareTeamMember, CompletedForm, PasItem, S
 from gateway.profiles.pas_records import DocumentRequest
 from gateway.profiles.pas_update import ClaimUpdate, ItemChange
 from tests import pas_samples as sample
+from tests.referee import require_referee
 
 FORCED = (
     ("extension-infoChanged", "Claim.supportingInfo: demanded by pas:spec-71, but its context is Claim.item"),
@@ -40,11 +39,8 @@ CONSEQUENCES = (
 
 
 @pytest.fixture(scope="module")
-def referee(shared: Path) -> Path:
-    home = Path(os.environ.get("REFEREE_HOME", Path.home() / ".cache" / "pa-referee"))
-    if shutil.which("java") is None or not (home / "lib" / "referee.jar").is_file():
-        pytest.skip("the referee is not set up (shared/tools/referee --setup; needs Java)")
-    return shared / "tools" / "referee" / "referee"
+def referee() -> Path:
+    return require_referee()
 
 
 def judge(referee: Path, preset: str, folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -6,8 +6,6 @@ HRex and CDex are not among its packages, so what they add is judged by our own 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,16 +13,14 @@ from typing import Any
 import pytest
 
 from tests.provenance_case import clean_case
+from tests.referee import require_referee
 
 US_CORE_PROVENANCE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-provenance"
 
 
 @pytest.fixture(scope="module")
-def referee(shared: Path) -> Path:
-    home = Path(os.environ.get("REFEREE_HOME", Path.home() / ".cache" / "pa-referee"))
-    if shutil.which("java") is None or not (home / "lib" / "referee.jar").is_file():
-        pytest.skip("the referee is not set up (shared/tools/referee --setup; needs Java)")
-    return shared / "tools" / "referee" / "referee"
+def referee() -> Path:
+    return require_referee()
 
 
 def errors(referee: Path, folder: Path) -> dict[str, list[str]]:
