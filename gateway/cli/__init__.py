@@ -5,10 +5,17 @@ Exit codes: 0 done, 1 check failed, 2 usage, 3 cannot tell, 10 settings, 20 EHR,
 
 from __future__ import annotations
 
-from gateway.cli.commands import build_cli
-from gateway.cli.shared import run
+import sys
 
 
 def main() -> None:
-    """Entry point of `pa-gateway`."""
+    """Entry point of `pa-gateway`. `elm` needs nothing of the house and does not wait for it to be imported."""
+    if sys.argv[1:2] == ["elm"]:
+        from gateway.cli.alone import run_elm
+
+        run_elm()
+        return
+    from gateway.cli.commands import build_cli
+    from gateway.cli.shared import run
+
     run(build_cli())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli import cases, checks, demo, forms, harness, serve
+from gateway.cli import cases, checks, demo, elm, forms, harness, serve
 
 HELP = "Prior-authorization gateway: a completed order in, a decided authorization and checkable evidence out."
 
@@ -19,6 +19,7 @@ def build_cli() -> typer.Typer:
         ("case", cases.cases),
         ("form", forms.forms),
         ("evidence", cases.evidence_commands),
+        ("elm", elm.elm),
         ("harness", harness.harness),
         ("settings", checks.settings),
     ):

@@ -75,6 +75,10 @@ class RecordSnapshot:
         found: _Made = self._derived[key]
         return found
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was derived: another process derives its own."""
+        return {**self.__dict__, "_derived": {}}
+
     @cached_property
     def digest(self) -> str:
         """Hex SHA-256 over the sorted resources; equal for equal content, whatever the order."""

@@ -53,17 +53,35 @@ def _read_model(path: Path) -> dict[str, Any]:
         row: dict[str, Any] = {"base": _plain(info.attrib.get("baseType", "")), "elements": elements}
         if info.attrib.get("retrievable") == "true":
             row["code"] = info.attrib.get("primaryCodePath", "")
-        for relation in _children(info, "contextRelationship"):
-            if relation.attrib["context"] == "Patient":
-                row.setdefault("patient", []).append(relation.attrib["relatedKeyElement"])
+        paths = _patient_paths(info, elements)
+        if paths:
+            row["patient"] = paths
         types[_plain(info.attrib["name"])] = row
     return types
+
+
+def _patient_paths(info: ET.Element, elements: dict[str, str]) -> list[str]:
+    """Elements that say whose resource it is: the one it is about, else all that the compartment names.
+
+    Context relationships name search parameters; their paths are listed beside them.
+    """
+    about = [name for name in ("subject", "patient", "beneficiary") if elements.get(name, "").startswith("Reference")]
+    if about:
+        return about[:1]
+    searches = {one.attrib["name"]: one.attrib.get("path", "") for one in _children(info, "search")}
+    found = []
+    for relation in _children(info, "contextRelationship"):
+        if relation.attrib["context"] == "Patient":
+            key = relation.attrib["relatedKeyElement"]
+            found.append(key if key in elements else searches.get(key, key))
+    return [path for path in found if "(" not in path]
 
 
 def write_model(folder: Path) -> None:
     new = _read_model(folder / "fhir-modelinfo-4.0.1.xml")
     old = _read_model(folder / "fhir-modelinfo-4.0.0.xml")
     for name, row in old.items():
+        row.pop("patient", None)
         if "patient" in new.get(name, {}):
             row["patient"] = new[name]["patient"]
     changed = {name: row for name, row in old.items() if row != new.get(name)}

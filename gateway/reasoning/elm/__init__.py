@@ -9,9 +9,19 @@ budget (`state.Budget`). What is not known — an operator, a type, a value set,
 needs it and no other.
 """
 
+from gateway.reasoning.elm.defines import ElmDefines
 from gateway.reasoning.elm.engine import Engine
 from gateway.reasoning.elm.library import CompiledLibrary, LibrarySet, compile_library, load_library
 from gateway.reasoning.elm.state import Budget
 from gateway.reasoning.elm.trace import Explanation
 
-__all__ = ["Budget", "CompiledLibrary", "Engine", "Explanation", "LibrarySet", "compile_library", "load_library"]
+__all__ = [
+    "Budget",
+    "CompiledLibrary",
+    "ElmDefines",
+    "Engine",
+    "Explanation",
+    "LibrarySet",
+    "compile_library",
+    "load_library",
+]

@@ -57,7 +57,11 @@ class Engine:
 
     def outcome(self, define: str, library: str | None = None) -> Outcome:
         """Engine value, error and raw trace of a define. Raises `elm.define` or `elm.library` for an unknown name."""
-        return evaluate(self._state, self.find(define, library))
+        return self.outcome_of(self.find(define, library))
+
+    def outcome_of(self, define: Define) -> Outcome:
+        """Engine value, error and raw trace of a define of these libraries."""
+        return evaluate(self._state, define)
 
     def evaluate(self, define: str, library: str | None = None) -> DefineResult:
         """Value of a define as FHIR JSON with its sources. Never raises for logic."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 from gateway.errors import ReasoningError
 from gateway.reasoning.elm.failures import failure
 from gateway.reasoning.elm.library import Define
-from gateway.reasoning.elm.state import Outcome, State, Used
+from gateway.reasoning.elm.state import Outcome, State, Used, tidied
 
 _BUGS: Final = (ArithmeticError, ValueError, TypeError, KeyError, IndexError, AttributeError)
 
@@ -29,9 +29,9 @@ def evaluate(state: State, define: Define) -> Outcome:
     outer, state.log, depth = state.log, [], state.depth
     try:
         value = _run(state, define)
-        outcome = Outcome(define=define, value=value, entries=tuple(dict.fromkeys(state.log)))
+        outcome = Outcome(define=define, value=value, entries=tidied(state.log))
     except ReasoningError as error:
-        outcome = Outcome(define=define, error=_placed(error, define), entries=tuple(dict.fromkeys(state.log)))
+        outcome = Outcome(define=define, error=_placed(error, define), entries=tidied(state.log))
     finally:
         state.log, state.depth = outer, depth
     state.memo[define] = outcome

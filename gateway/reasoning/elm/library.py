@@ -213,17 +213,14 @@ def _covers(node: Json, error: Json) -> bool:
 class LibrarySet:
     """The libraries of one package, with includes resolved by ELM identifier.
 
-    Raises `elm.library` when two different libraries have one name and version.
+    Two libraries of one name are no error until that name is asked for; then there is no guess.
     """
 
     def __init__(self, libraries: Iterable[CompiledLibrary]) -> None:
         self.libraries = tuple(dict.fromkeys(libraries))
         self._by_name: dict[str, list[CompiledLibrary]] = {}
         for one in self.libraries:
-            others = self._by_name.setdefault(one.name, [])
-            if any(other.version == one.version for other in others):
-                raise failure("library", "Two libraries of the package have the same name and version.")
-            others.append(one)
+            self._by_name.setdefault(one.name, []).append(one)
         self._links: dict[tuple[CompiledLibrary, str], CompiledLibrary] = {}
 
     @property
@@ -235,7 +232,7 @@ class LibrarySet:
         """The library of a name, or None. Raises `elm.library` when several versions could be meant."""
         found = self._by_name.get(name, [])
         if len(found) > 1:
-            raise failure("library", "The package has several versions of the library that is asked for.")
+            raise failure("library", "Several libraries of the package have the name that is asked for.")
         return found[0] if found else None
 
     def included(self, library: CompiledLibrary, alias: str) -> CompiledLibrary:

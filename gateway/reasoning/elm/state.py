@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +38,7 @@ class Budget:
     """Monotonic seconds, e.g. `time.monotonic`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
     """What a define came to."""
 
@@ -49,12 +49,17 @@ class Outcome:
     """Nodes, searches and uses of other defines, in the order they were met."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Used:
     """Trace entry: another define was used, and of what it looked at, this mattered."""
 
     outcome: Outcome
     entries: tuple[Any, ...]
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Equal for entries that say the same."""
+        return id(self.outcome), id(self.entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,17 @@ class SourcedList(list[Any]):
     def __init__(self, values: Any, origins: list[tuple[Any, ...]]) -> None:
         super().__init__(values)
         self.origins = origins
+
+
+def narrowed(entries: list[Any], rows: Iterable[Any]) -> list[Any]:
+    """Entries with what was noted for whole lists replaced by what the chosen rows rest on."""
+    kept = [Used(one.outcome, ()) if type(one) is Used else one for one in entries if type(one) in (Used, Search)]
+    return [*kept, *rows]
+
+
+def tidied(entries: list[Any]) -> tuple[Any, ...]:
+    """Entries without repetitions, in order."""
+    return tuple({one.key if type(one) is Used else one: one for one in entries}.values())
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

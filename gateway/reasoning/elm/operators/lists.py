@@ -11,10 +11,10 @@ from gateway.reasoning.elm.equality import equal
 from gateway.reasoning.elm.failures import failure
 from gateway.reasoning.elm.library import Frame, Run
 from gateway.reasoning.elm.list_math import distinct_positions, sorted_positions
-from gateway.reasoning.elm.nodes import Node
+from gateway.reasoning.elm.operators.references import property_of
 from gateway.reasoning.elm.operators.shared import parts, plained
 from gateway.reasoning.elm.shape import listed, operands
-from gateway.reasoning.elm.state import SourcedList, State, Used, checked_list
+from gateway.reasoning.elm.state import SourcedList, State, checked_list, narrowed
 
 Pick = Callable[[list[Any], Frame], int | None]
 
@@ -22,21 +22,16 @@ Pick = Callable[[list[Any], Frame], int | None]
 def picked(values: list[Any], position: int, state: State, mark: int) -> Any:
     """Element of a list; the trace since `mark` is narrowed to what it rests on."""
     if isinstance(values, SourcedList):
-        looked = state.log[mark:]
-        origin = values.origins[position]
-        if len(looked) == 1 and isinstance(looked[0], Used):
-            state.log[mark:] = [Used(looked[0].outcome, origin)]
-        else:
-            state.log[mark:] = origin
+        state.log[mark:] = narrowed(state.log[mark:], values.origins[position])
     return values[position]
 
 
-def _source(compiler: Compiler, node: Json) -> Run:
+def source_of(compiler: Compiler, node: Json) -> Run:
     return compiler.compile(node.get("source") or operands(node)[0])
 
 
 def _picking(compiler: Compiler, node: Json, pick: Pick) -> Run:
-    source = _source(compiler, node)
+    source = source_of(compiler, node)
 
     def run(frame: Frame) -> Any:
         state: State = frame[0]
@@ -44,13 +39,13 @@ def _picking(compiler: Compiler, node: Json, pick: Pick) -> Run:
         values = source(frame)
         if values is None:
             return None
-        position = pick(_require_list(values), frame)
+        position = pick(require_list(values), frame)
         return None if position is None else picked(values, position, state, mark)
 
     return run
 
 
-def _require_list(value: Any) -> list[Any]:
+def require_list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise failure("value", "An operation of the logic needs a list.")
     return value
@@ -113,7 +108,7 @@ def build_exists(compiler: Compiler, node: Json) -> Run:
 
     def run(frame: Frame) -> Any:
         values = operand(frame)
-        return values is not None and any(value is not None for value in _require_list(values))
+        return values is not None and any(value is not None for value in require_list(values))
 
     return run
 
@@ -127,7 +122,7 @@ def build_flatten(compiler: Compiler, node: Json) -> Run:
         if values is None:
             return None
         found: list[Any] = []
-        for value in _require_list(values):
+        for value in require_list(values):
             if isinstance(value, list):
                 found += value
             elif value is not None:
@@ -146,7 +141,7 @@ def build_distinct(compiler: Compiler, node: Json) -> Run:
         values = operand(frame)
         if values is None:
             return None
-        return selected(values, distinct_positions(_require_list(values), frame[0].offset, frame[0]))
+        return selected(values, distinct_positions(require_list(values), frame[0].offset, frame[0]))
 
     return run
 
@@ -170,7 +165,7 @@ def build_slice(compiler: Compiler, node: Json) -> Run:
         last = plained(end(frame), frame) if end else None
         if values is None:
             return None
-        return selected(_require_list(values), list(range(len(values)))[first or 0 : last])
+        return selected(require_list(values), list(range(len(values)))[first or 0 : last])
 
     return run
 
@@ -182,15 +177,13 @@ def build_sort(compiler: Compiler, node: Json) -> Run:
 
     def run(frame: Frame) -> Any:
         values = source(frame)
-        return None if values is None else selected(values, sort(_require_list(values), frame))
+        return None if values is None else selected(values, sort(require_list(values), frame))
 
     return run
 
 
 def build_sorter(compiler: Compiler, by: list[Json]) -> Callable[[list[Any], Frame], list[int]]:
     """Function that gives the positions of rows in the order of the `by` items of a sort clause."""
-    from gateway.reasoning.elm.operators.references import property_of
-
     slot = compiler.new_slot()
     keys: list[Callable[[Any, Frame], Any]] = []
     for item in by:
@@ -223,137 +216,3 @@ def _expression(run: Run, slot: int) -> Callable[[Any, Frame], Any]:
         return run(frame)
 
     return key
-
-
-@operator("Filter")
-def build_filter(compiler: Compiler, node: Json) -> Run:
-    source = compiler.compile(node.get("source"))
-    name, slot = str(node.get("scope") or "$this"), compiler.new_slot()
-    with compiler.named({name: slot, "$this": slot}), compiler.row(slot):
-        condition = compiler.compile(node.get("condition"))
-
-    def run(frame: Frame) -> Any:
-        values = source(frame)
-        if values is None:
-            return None
-        kept = []
-        for place, value in enumerate(_require_list(values)):
-            frame[0].spend(1)
-            frame[slot] = value
-            if plained(condition(frame), frame) is True:
-                kept.append(place)
-        return selected(values, kept)
-
-    return run
-
-
-@operator("ForEach")
-def build_for_each(compiler: Compiler, node: Json) -> Run:
-    source = compiler.compile(node.get("source"))
-    name, slot = str(node.get("scope") or "$this"), compiler.new_slot()
-    with compiler.named({name: slot, "$this": slot}), compiler.row(slot):
-        element = compiler.compile(node.get("element"))
-
-    def run(frame: Frame) -> Any:
-        values = source(frame)
-        if values is None:
-            return None
-        found = []
-        for value in _require_list(values):
-            frame[0].spend(1)
-            frame[slot] = value
-            found.append(element(frame))
-        return checked_list(found)
-
-    return run
-
-
-@operator("Repeat")
-def build_repeat(compiler: Compiler, node: Json) -> Run:
-    source = compiler.compile(node.get("source"))
-    name, slot = str(node.get("scope") or "$this"), compiler.new_slot()
-    with compiler.named({name: slot, "$this": slot}), compiler.row(slot):
-        element = compiler.compile(node.get("element"))
-
-    def run(frame: Frame) -> Any:
-        values = source(frame)
-        if values is None:
-            return None
-        found: list[Any] = []
-        waiting = list(_require_list(values))
-        while waiting:
-            frame[0].spend(1)
-            frame[slot] = waiting.pop(0)
-            made = element(frame)
-            fresh = [one for one in _as_list(made) if not any(equal(one, old) for old in found)]
-            found += fresh
-            waiting += fresh
-            checked_list(found)
-        return found
-
-    return run
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-@operator("Times")
-def build_times(compiler: Compiler, node: Json) -> Run:
-    left, right = parts(compiler, node, 2)
-
-    def run(frame: Frame) -> Any:
-        one, two = left(frame), right(frame)
-        if one is None or two is None:
-            return None
-        frame[0].spend(len(one) * len(two))
-        return checked_list([{**first, **second} for first in one for second in two])
-
-    return run
-
-
-@operator("Children")
-def build_children(compiler: Compiler, node: Json) -> Run:
-    source = _source(compiler, node)
-
-    def run(frame: Frame) -> Any:
-        value = source(frame)
-        return None if value is None else [kid for one in _as_list(value) for kid in _kids(one)]
-
-    return run
-
-
-@operator("Descendents", "Descendants")
-def build_descendents(compiler: Compiler, node: Json) -> Run:
-    source = _source(compiler, node)
-
-    def run(frame: Frame) -> Any:
-        value = source(frame)
-        if value is None:
-            return None
-        found: list[Any] = []
-        waiting = [kid for one in _as_list(value) for kid in _kids(one)]
-        while waiting:
-            frame[0].spend(1)
-            one = waiting.pop(0)
-            found.append(one)
-            waiting += _kids(one)
-        return checked_list(found)
-
-    return run
-
-
-def _kids(value: Any) -> list[Any]:
-    if isinstance(value, Node):
-        return list(value.children())
-    if isinstance(value, dict):
-        return [kid for one in value.values() for kid in _as_list(one)]
-    return value if isinstance(value, list) else []
-
-
-@operator("Current")
-def build_current(compiler: Compiler, node: Json) -> Run:
-    slot = compiler.slot_of(str(node.get("scope"))) if node.get("scope") else compiler.row_slot
-    if slot is None:
-        raise failure("reference", "The logic uses a name that is not known where it stands.")
-    return lambda frame: frame[slot]

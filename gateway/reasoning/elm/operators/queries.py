@@ -13,11 +13,10 @@ from gateway.fhir import Json
 from gateway.reasoning.elm.compiler import Compiler, operator
 from gateway.reasoning.elm.library import Frame, Run
 from gateway.reasoning.elm.list_math import distinct_positions
-from gateway.reasoning.elm.nodes import Node
 from gateway.reasoning.elm.operators.lists import build_sorter, selected
 from gateway.reasoning.elm.operators.shared import plained
 from gateway.reasoning.elm.shape import listed
-from gateway.reasoning.elm.state import SourcedList, State, checked_list
+from gateway.reasoning.elm.state import SourcedList, State, checked_list, narrowed
 
 Test = Callable[[Frame], bool]
 
@@ -77,7 +76,7 @@ def _relationship(compiler: Compiler, node: Json) -> Test:
             frame[source.slot] = value
             if plained(such_that(frame), frame) is True:
                 if wanted and origins is not None:
-                    state.log[start:mark] = origins[place]
+                    state.log[start:mark] = narrowed(state.log[start:mark], origins[place])
                 return wanted
             del state.log[mark:]
         return not wanted
@@ -155,7 +154,7 @@ def _returned(compiler: Compiler, node: Json, sources: list[Source], rows: Any) 
         if collections[1]:
             return _single(frame, rows, collections[0], make)
         if any(isinstance(one, SourcedList) for one in collections[0]):
-            _drop_rows(state, start)
+            state.log[start:] = narrowed(state.log[start:], ())
         values: list[Any] = []
         origins: list[tuple[Any, ...]] = []
         mark = len(state.log)
@@ -173,11 +172,6 @@ def _returned(compiler: Compiler, node: Json, sources: list[Source], rows: Any) 
         return found
 
     return run
-
-
-def _drop_rows(state: State, start: int) -> None:
-    """Rows of a source are entered again when they are kept; what was noted for the whole source goes."""
-    state.log[start:] = [one for one in state.log[start:] if not isinstance(one, Node)]
 
 
 def _enter(state: State, found: list[Any]) -> None:

@@ -80,7 +80,9 @@ def _sourced(found: list[Node], plan: Plan, by_code: bool, state: State) -> Sour
         if id(node) not in origins:
             coded = _coded(node, plan.code_path, state) if by_code else None
             origins[id(node)] = (coded,) if isinstance(coded, Node) else (node,)
-    return SourcedList(found, [origins[id(node)] for node in found])
+    chosen = [origins[id(node)] for node in found]
+    state.log.extend(entry for origin in chosen for entry in origin)
+    return SourcedList(found, chosen)
 
 
 def _coded(node: Node, path: str, state: State) -> Any:

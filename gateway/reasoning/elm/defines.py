@@ -1,0 +1,84 @@
+"""`ElmDefines`: the engine as forms see it, over the libraries and value sets of a questionnaire package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from gateway.errors import ReasoningError
+from gateway.fhir import Json
+from gateway.reasoning.defines import DefineResult
+from gateway.reasoning.elm.binding import bind_parameters
+from gateway.reasoning.elm.engine import Engine, result_of
+from gateway.reasoning.elm.library import Define
+from gateway.reasoning.elm.package import read_package
+from gateway.reasoning.elm.state import Budget, Outcome
+from gateway.reasoning.elm.trace import Explanation, explain
+from gateway.reasoning.record import RecordSnapshot
+
+OnError = Literal["stop", "isolate"]
+"""After an engine error: run no further define of the package (the guide's rule), or fail that define alone."""
+STOPPED = "The payer's logic was stopped after an error in another part of it."
+
+
+class ElmDefines:
+    """Runs the defines that a form names. Implements `DefineEvaluator`.
+
+    `libraries` are FHIR Library resources, `value_sets` ValueSet resources of the package. `contexts` are
+    resources by launch-context name, `order` is bound to the parameters that packages use for it. `clock` is
+    given where runaway logic must end by time as well as by work, e.g. `time.monotonic`.
+    """
+
+    def __init__(
+        self,
+        libraries: Iterable[Json],
+        value_sets: Iterable[Json],
+        record: RecordSnapshot,
+        *,
+        now: datetime,
+        order: Json | None = None,
+        contexts: Mapping[str, Any] | None = None,
+        patient: str | None = None,
+        on_error: OnError = "stop",
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.package = read_package(libraries)
+        self._on_error = on_error
+        self._failed = False
+        self._known: dict[Define, Outcome] = {}
+        parameters = bind_parameters(self.package.libraries.libraries, contexts or {}, order)
+        self._engine = Engine(
+            self.package.libraries,
+            value_sets,
+            record,
+            now=now,
+            parameters=parameters,
+            patient=patient,
+            budget=Budget(clock=clock),
+        )
+
+    def evaluate(self, define: str, library: str | None = None) -> DefineResult:
+        """Value of a define; `library` is the name the form uses. Never raises for logic."""
+        try:
+            outcome = self.outcome(define, library)
+        except ReasoningError as error:
+            return DefineResult(error=error.message, library=library or "")
+        return result_of(outcome)
+
+    def outcome(self, define: str, library: str | None = None) -> Outcome:
+        """Engine value, error and trace. Raises ReasoningError for a name that is not known, or when stopped."""
+        target = self.package.named(library) if library else self.package.holding(define)
+        found = target.defines.get(define)
+        if found is None:
+            raise ReasoningError("The library has no define of the name that the form uses.", code="elm.define")
+        if found not in self._known:
+            if self._failed and self._on_error == "stop":
+                raise ReasoningError(STOPPED, code="elm.stopped")
+            self._known[found] = self._engine.outcome_of(found)
+            self._failed = self._failed or self._known[found].error is not None
+        return self._known[found]
+
+    def explain(self, define: str, library: str | None = None) -> Explanation:
+        """What decided a define, for people. Raises as `outcome`."""
+        return explain(self.outcome(define, library))
