@@ -42,7 +42,7 @@ MAX_WORDS = 64
 MAX_WORD_CHARACTERS = 64
 _LAST_CHARACTER = "\U0010ffff"
 _SAME = ("payer", "service_line", "patient_reference", "order_reference")
-_OPTIONAL = ("owner", "is_expedited", "move")
+_OPTIONAL = ("owner", "is_expedited")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +125,8 @@ def conditions(tenant_id: str, chosen: CaseFilter, search: Search) -> list[sa.Co
     found: list[sa.ColumnElement[bool]] = [columns.tenant_id == tenant_id]
     found += [columns[name] == wanted for name in _SAME if (wanted := getattr(chosen, name))]
     found += [columns[name] == value for name in _OPTIONAL if (value := getattr(chosen, name)) is not None]
+    if chosen.move is not None:  # by rank, which the indexes of the worklist's order hold
+        found.append(columns.move_rank == MOVE_RANKS[chosen.move])
     if search.rare:
         return [*found, *_limits(chosen), columns.case_id.in_(sa.select(_few(tenant_id, search).c.case_id))]
     return found + _limits(chosen) + [_has_word(tenant_id, word, columns.case_id) for word in search.words]
