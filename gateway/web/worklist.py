@@ -6,6 +6,7 @@ are posted and kept in the session, and no address ever carries them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -35,7 +36,7 @@ class View:
     key: str
     label: str
     count: str
-    """How many cases, in words: `12`, `10000 or more`."""
+    """How many cases, in words: `12`, `1000 or more`."""
     is_chosen: bool
 
 
@@ -73,10 +74,12 @@ def show(page: Page) -> Response:
     counts = desk.count_lines(page.services, page.who.actor, {key: chosen for key, (_, chosen) in views.items()})
     return page.show(
         "worklist.html",
-        rows=[_row(page.services, line, page.services.clock.now()) for line in found.lines],
-        total=_count_text(found.count),
+        rows=_rows(page.services, found.lines),
+        total=_count_text(found.count, desk.COUNTED_UP_TO),
         views=[
-            View(key=key, label=label, count=_count_text(counts[key]), is_chosen=page.query("view") == key)
+            View(
+                key=key, label=label, count=_count_text(counts[key], desk.COUNTED), is_chosen=page.query("view") == key
+            )
             for key, (label, _) in views.items()
         ],
         search=_search(page),
@@ -101,8 +104,7 @@ def search(page: Page) -> Response:
 def export(page: Page) -> Response:
     """The list as CSV, under the same filters and words, without formulas (security T32)."""
     found = desk.list_lines(page.services, page.who.actor, _filter(page), limit=EXPORT_ROWS)
-    rows = [_row(page.services, line, page.services.clock.now()) for line in found.lines]
-    body = csv_text.write(_COLUMNS, [_cells(row) for row in rows])
+    body = csv_text.write(_COLUMNS, [_cells(row) for row in _rows(page.services, found.lines)])
     headers = {**NO_STORE, "Content-Disposition": 'attachment; filename="worklist.csv"'}
     return Response(body, 200, headers, "text/csv; charset=utf-8")
 
@@ -120,9 +122,13 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _row(services: Services, line: desk.CaseLine, now: datetime) -> Row:
+def _rows(services: Services, lines: Sequence[desk.CaseLine]) -> list[Row]:
+    now, payers = services.clock.now(), desk.payer_names(services)
+    return [_row(line, now, payers) for line in lines]
+
+
+def _row(line: desk.CaseLine, now: datetime, payers: Mapping[str, str]) -> Row:
     case, facts = line.case, line.facts
-    names = desk.payer_names(services)
     return Row(
         case_id=case.case_id,
         move=chips.move_of(case, facts),
@@ -135,7 +141,7 @@ def _row(services: Services, line: desk.CaseLine, now: datetime) -> Row:
         birth=dates.show_day(case.patient_birth_on),
         service=" ".join(part for part in (case.service_code, case.service_display) if part),
         service_on=dates.show_day(case.service_on),
-        payer=names.get(case.payer, case.payer),
+        payer=payers.get(case.payer, case.payer),
         progress=_progress(facts),
         number=case.authorization_number,
         ends_on=dates.show_day(case.approval_ends_on),
@@ -209,5 +215,5 @@ def _kept_filters(page: Page) -> dict[str, str]:
     return {name: page.query(name) for name in FILTERS if page.query(name)}
 
 
-def _count_text(count: int) -> str:
-    return f"{count} or more" if count >= desk.COUNTED_UP_TO else str(count)
+def _count_text(count: int, most: int) -> str:
+    return f"{count} or more" if count >= most else str(count)
