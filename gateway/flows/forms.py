@@ -23,6 +23,7 @@ from gateway.flows import ledger, request
 from gateway.flows.actors import Actor
 from gateway.flows.extract import Snapshot, load_snapshot, references_in
 from gateway.flows.ledger import Act, Item
+from gateway.flows.logic import IsolatedDefines
 from gateway.flows.packet import own_key
 from gateway.flows.services import Services
 from gateway.forms.answers import set_answer
@@ -34,6 +35,7 @@ from gateway.forms.view import FormView, form_view
 from gateway.policy.access import CaseFacts, require_access
 from gateway.profiles.dtr_guide import DtrGuide, OriginAuthor, dtr_guide
 from gateway.profiles.dtr_package import FormPackageParts, PackageAnswer, read_package_answer
+from gateway.reasoning.record import RecordSnapshot, reference_of
 from gateway.store.rows import CaseRow
 
 _S = CaseState
@@ -76,15 +78,15 @@ def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     """Prefill the first form that has no answers yet, and record what every answer came from."""
     form = next(item for item in facts.forms if not item.response)
     snapshot = load_snapshot(services, case, facts)
-    parts = load_package(services, case, form)
+    parts, launch = load_package(services, case, form), _launch(services, case, snapshot)
     draft = populate(
         parts,
-        _launch(services, case, snapshot),
+        launch,
         snapshot.record,
         None,
         services.clock.now(),
         services.new_id,
-        services.evaluator(parts, snapshot.record),
+        _evaluator(services, parts, launch, snapshot.record),
         _guide(services, case),
     )
     body, trace = dump_json(draft.response), provenance.salted_record("population", trace_of(draft))
@@ -238,15 +240,15 @@ def _keep_answers(
     touched: tuple[str, ...],
 ) -> CaseRow:
     snapshot = load_snapshot(services, case, facts)
-    guide = _guide(services, case)
+    guide, launch = _guide(services, case), _launch(services, case, snapshot)
     draft = populate(
         parts,
-        _launch(services, case, snapshot),
+        launch,
         snapshot.record,
         working,
         services.clock.now(),
         services.new_id,
-        services.evaluator(parts, snapshot.record),
+        _evaluator(services, parts, launch, snapshot.record),
         guide,
     )
     body, trace = dump_json(draft.response), provenance.salted_record("population", trace_of(draft))
@@ -328,13 +330,31 @@ def _launch(services: Services, case: CaseRow, snapshot: Snapshot) -> LaunchCont
 
 
 def _session(services: Services, case: CaseRow, parts: FormPackageParts, snapshot: Snapshot) -> FormSession:
+    launch = _launch(services, case, snapshot)
     return FormSession(
         package=parts,
-        launch=_launch(services, case, snapshot),
+        launch=launch,
         record=snapshot.record,
         now=services.clock.now(),
-        evaluator=services.evaluator(parts, snapshot.record),
+        evaluator=_evaluator(services, parts, launch, snapshot.record),
         guide=_guide(services, case),
+    )
+
+
+def _evaluator(
+    services: Services, parts: FormPackageParts, launch: LaunchContext, record: RecordSnapshot
+) -> IsolatedDefines | None:
+    """What runs the CQL of a form, in a process of its own; None for a form without libraries."""
+    if not parts.libraries:
+        return None
+    return IsolatedDefines(
+        parts.libraries,
+        parts.value_sets,
+        record,
+        now=launch.local(services.clock.now()),
+        order=launch.order,
+        contexts=launch.environment(),
+        patient=reference_of(launch.patient),
     )
 
 

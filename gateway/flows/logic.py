@@ -1,47 +1,248 @@
-"""Running a payer's logic for a form: the engine over the package's libraries, within a budget of work and time."""
+"""Payer logic in a process of its own: what starts it, asks it, and goes on when it dies.
+
+`LogicHost` is one per gateway process; it keeps one prepared worker process and opens a session in a fork of it.
+`IsolatedDefines` is what forms get: a `DefineEvaluator` whose engine runs over there.
+"""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+import atexit
+import pickle
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
 
 from gateway.errors import ReasoningError
-from gateway.flows.services import Services
-from gateway.forms.launch import LaunchContext
-from gateway.profiles.dtr_package import FormPackageParts
-from gateway.reasoning.defines import DefineEvaluator, DefineResult
-from gateway.reasoning.elm import ElmDefines
+from gateway.fhir import Json
+from gateway.fhir.json import dump_json, parse_json
+from gateway.flows.logic_worker import MAX_REPLY, WALL_SECONDS, receive, send
+from gateway.reasoning.defines import DefineResult, Source
 from gateway.reasoning.record import RecordSnapshot
 
+MAX_FILE: Final = 32 * 1024 * 1024
+"""Bytes of one file of a package or record; a library of it may have a quarter."""
+ENDED: Final = "The payer's logic was ended: it used more time or memory than it may."
+_RESTARTS: Final = 2
+_GRACE: Final = 1.0
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnusableLogic:
-    """Stands for libraries that cannot be read: every define says so, and nothing is guessed."""
 
-    reason: str
-    """Why, without patient data."""
+class LogicHost:
+    """The prepared process. Thread-safe; started when first needed, started again when it died."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def connect(self) -> socket.socket:
+        """A socket to a fresh child. Raises ReasoningError `elm.process` when none can be started."""
+        with self._lock:
+            for _ in range(2):
+                control = self._running()
+                ours, theirs = socket.socketpair()
+                try:
+                    socket.send_fds(control, [b"s"], [theirs.fileno()])
+                except OSError:
+                    ours.close()
+                    self._stop()
+                else:
+                    return ours
+                finally:
+                    theirs.close()
+        raise ReasoningError("The process for payer logic cannot be started.", code="elm.process")
+
+    def _running(self) -> socket.socket:
+        if self._process is None or self._process.poll() is not None or self._control is None:
+            self._stop()
+            self._control, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-m", "gateway.flows.logic_worker"],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={"LC_ALL": "C.UTF-8"},
+                    cwd="/",
+                    close_fds=True,
+                    start_new_session=True,
+                )
+        return self._control
+
+    def _stop(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=_GRACE)
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        """End the process; sessions that are open end by themselves."""
+        with self._lock:
+            self._stop()
+
+
+@cache
+def shared_host() -> LogicHost:
+    """The host of this process, ended with it."""
+    host = LogicHost()
+    atexit.register(host.close)
+    return host
+
+
+class LogicSession:
+    """One child with its package and record; opened at the first question, opened again after it died."""
+
+    def __init__(self, host: LogicHost, session: Mapping[str, Any]) -> None:
+        self._host = host
+        self._body = pickle.dumps(session, protocol=pickle.HIGHEST_PROTOCOL)
+        self._connection: socket.socket | None = None
+        self._left = _RESTARTS
+        self._lock = Lock()
+
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The child's answer. A child that dies or is late gives `error` and `code` `elm.limit`."""
+        with self._lock:
+            try:
+                body = self._exchange(dump_json(request))
+            except OSError:
+                body = None
+            if body is None or len(body) > MAX_REPLY:
+                self._drop()
+                return {"error": ENDED, "code": "elm.limit"}
+            answer: dict[str, Any] = parse_json(body, max_depth=500)
+            return answer
+
+    def _exchange(self, request: bytes) -> bytes | None:
+        if self._connection is None:
+            if self._left <= 0:
+                return None
+            self._left -= 1
+            self._connection = self._host.connect()
+            self._connection.settimeout(2 * WALL_SECONDS + _GRACE)
+            send(self._connection, self._body)
+        send(self._connection, request)
+        return receive(self._connection)
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            self._left = 0
+            self._drop()
+
+    def __del__(self) -> None:
+        self._drop()
+
+
+class IsolatedDefines:
+    """`DefineEvaluator` over a worker process. Arguments as `gateway.reasoning.elm.ElmDefines`."""
+
+    def __init__(
+        self,
+        libraries: Iterable[Json],
+        value_sets: Iterable[Json],
+        record: RecordSnapshot,
+        *,
+        now: datetime,
+        order: Json | None = None,
+        contexts: Mapping[str, Any] | None = None,
+        patient: str | None = None,
+        on_error: str = "stop",
+        host: LogicHost | None = None,
+    ) -> None:
+        session = {
+            "libraries": list(libraries),
+            "value_sets": list(value_sets),
+            "record": record,
+            "now": now.isoformat(),
+            "order": order,
+            "contexts": dict(contexts or {}),
+            "patient": patient,
+            "on_error": on_error,
+        }
+        self._session = LogicSession(host or shared_host(), session)
+        self._known: dict[tuple[str, str | None], DefineResult] = {}
+        self.lines: dict[tuple[str, str | None], tuple[str, ...]] = {}
+        """Two plain lines on how a define came to its value, by define and library as asked."""
 
     def evaluate(self, define: str, library: str | None = None) -> DefineResult:
-        """No value, with the reason."""
-        return DefineResult(error=self.reason, library=library or "")
+        """Value of a define, asked once. Never raises for logic."""
+        key = (define, library)
+        if key not in self._known:
+            answer = self._session.ask({"define": define, "library": library})
+            self._known[key] = _result(answer, library)
+            self.lines[key] = tuple(str(one) for one in answer.get("lines") or ())
+        return self._known[key]
+
+    def close(self) -> None:
+        """End the worker's child."""
+        self._session.close()
 
 
-def evaluator_of(
-    services: Services, parts: FormPackageParts, launch: LaunchContext, record: RecordSnapshot
-) -> DefineEvaluator | None:
-    """What runs the CQL of a form; None for a form without libraries."""
-    if not parts.libraries:
-        return None
+def _result(answer: Mapping[str, Any], library: str | None) -> DefineResult:
+    name = str(answer.get("library") or library or "")
+    if answer.get("error"):
+        return DefineResult(error=str(answer["error"]), library=name)
+    sources = tuple(
+        Source(reference=str(reference), version=str(version), element=str(element))
+        for reference, version, element in answer.get("sources") or ()
+    )
+    return DefineResult(value=answer.get("value"), sources=sources, library=name)
+
+
+def evaluate_files(
+    files: Sequence[Path],
+    data: Path | None,
+    *,
+    now: datetime,
+    parameters: Mapping[str, str] | None = None,
+    defines: Sequence[str] = (),
+    patient: str | None = None,
+    host: LogicHost | None = None,
+) -> dict[str, Any]:
+    """`{"defines", "errors"}` of the libraries in files, or the same per library under `libraries`.
+
+    Numbers keep their digits. Errors are data; only a file that cannot be opened or is too large raises
+    ReasoningError. `parameters` are JSON texts by name.
+    """
+    session = {
+        "files": [(path.stem, _read(path)) for path in files],
+        "data": _read(data) if data else b"",
+        "now": now.isoformat(),
+        "parameters": dict(parameters or {}),
+        "patient": patient,
+    }
+    connection = LogicSession(host or shared_host(), session)
     try:
-        return ElmDefines(
-            parts.libraries,
-            parts.value_sets,
-            record,
-            now=launch.local(services.clock.now()),
-            order=launch.order,
-            contexts=launch.environment(),
-            patient=str(launch.patient.get("id", "")) or None,
-            clock=time.monotonic,
-        )
-    except ReasoningError as error:
-        return UnusableLogic(reason=error.diagnostics())
+        answer = connection.ask({"defines": list(defines)})
+    finally:
+        connection.close()
+    if "error" in answer:
+        name = files[0].stem if files else ""
+        return {"defines": {}, "errors": {name: {"code": answer.get("code", ""), "message": answer["error"]}}}
+    return answer
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise ReasoningError(f"{path.name} is larger than is accepted.", code="elm.limit")
+        return path.read_bytes()
+    except OSError:
+        raise ReasoningError(f"{path.name} cannot be read.", code="elm.file") from None

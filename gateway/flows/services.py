@@ -29,8 +29,6 @@ from gateway.errors import NotFound, SettingsError
 from gateway.fhir.references import read_reference
 from gateway.jobs.dbos_adapter import DbosJobs
 from gateway.jobs.port import Jobs, QueueLimits
-from gateway.profiles.dtr_package import FormPackageParts
-from gateway.reasoning.defines import DefineEvaluator
 from gateway.reasoning.record import RecordSnapshot
 from gateway.settings import EhrSettings, Settings
 from gateway.store import Store
@@ -143,10 +141,6 @@ class Services:
                 if str(extension.get("url", "")).endswith("/StructureDefinition/timezone"):
                     return str(extension.get("valueCode", "")) or self.settings.tenant.practice_zone
         return self.settings.tenant.practice_zone
-
-    def evaluator(self, parts: FormPackageParts, record: RecordSnapshot) -> DefineEvaluator | None:
-        """What runs the CQL of a form; None while no engine is installed, and the form then says so."""
-        return None
 
     def close(self) -> None:
         """Close clients and database."""
