@@ -73,6 +73,12 @@ class Field:
         return HINTS.get(self.control, "")
 
     @property
+    def unlisted(self) -> tuple[str, ...]:
+        """Answers that stand in the form and are none of those offered; shown beside the control."""
+        is_list = self.control in ("radio", "select", "checks")
+        return self.row.values if is_list and not self.entries and not self.other else ()
+
+    @property
     def is_editable(self) -> bool:
         """Whether a person can answer it on the page."""
         return self.control not in ("readonly", "unsupported", "display", "group")
@@ -142,10 +148,10 @@ def posted(form: Form, item: Field) -> tuple[str, ...]:
 
 
 def standing(item: Field) -> tuple[str, ...]:
-    """What stands in the form now, in the same texts as `posted`."""
+    """What stands in the form now, in the same texts as `posted`: blanks around them do not survive a page."""
     if item.control == "quantity":
         return tuple(f"{entry} {item.unit}".strip() for entry in item.entries)
-    return (*item.entries, *item.other)
+    return tuple(text.replace("\r\n", "\n").strip() for text in (*item.entries, *item.other))
 
 
 def changes(form: Form, fields: Sequence[Field]) -> dict[str, tuple[str, ...]]:
@@ -190,7 +196,10 @@ def _control(row: FormRow, can_answer: bool) -> str:
         return "readonly"
     if row.type in ("choice", "open-choice"):
         return _choice_control(row)
-    return _TEXT_CONTROLS.get(row.type, "unsupported")
+    control = _TEXT_CONTROLS.get(row.type, "unsupported")
+    if control == "line" and any("\n" in text for text in map(entry_text, row.raw)):
+        return "area"  # a line would lose the breaks, and with them whose answer it is
+    return "unsupported" if control in ("quantity", "boolean") and len(row.raw) > 1 else control
 
 
 def _choice_control(row: FormRow) -> str:

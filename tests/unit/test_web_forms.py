@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import html
 
 from gateway.cases.facts import read_facts
 from gateway.fhir.json import parse_json
-from gateway.flows import ledger
+from gateway.flows import forms, ledger
+from gateway.flows.actors import Actor
 from gateway.flows.services import Services
 from gateway.store.rows import CaseRow
 from tests.web_house import (
@@ -338,3 +340,57 @@ def test_switched_off_questions_are_not_on_the_page(services: Services, browser:
 def test_a_long_answer_is_refused_before_it_is_kept(services: Services, browser: Browser, case: CaseRow) -> None:
     answer = browser.submit(_form(case), _form(case), {"answer:note": "x" * 250_000})
     assert answer.status_code == 422
+
+
+STANDING: tuple[tuple[dict[str, Any], list[str]], ...] = (
+    ({"type": "string"}, ["one"]),
+    ({"type": "string"}, ['a "quoted" <b> & more']),
+    ({"type": "string", "repeats": True}, ["one", "two"]),
+    ({"type": "text"}, ["\n\nfirst\nsecond\n"]),
+    ({"type": "text", "repeats": True}, ["one\nline", "two"]),
+    ({"type": "integer"}, ["0"]),
+    ({"type": "integer", "repeats": True}, ["1", "2"]),
+    ({"type": "decimal"}, ["87.50"]),
+    ({"type": "date"}, ["2026-03"]),
+    ({"type": "dateTime"}, ["2026-03-01T10:00:00-08:00"]),
+    ({"type": "time"}, ["10:00"]),
+    ({"type": "boolean"}, ["false"]),
+    ({"type": "url"}, ["https://example.org/a?b=c&d"]),
+    ({"type": "quantity"}, ["400 mg"]),
+    ({"type": "choice", "answerOption": OPTIONS[:3]}, ["c1"]),
+    ({"type": "choice", "answerOption": OPTIONS}, ["c8"]),
+    ({"type": "choice", "repeats": True, "answerOption": OPTIONS}, ["c1", "c3"]),
+    ({"type": "open-choice", "answerOption": OPTIONS[:3]}, ["own words, and more"]),
+    ({"type": "open-choice", "repeats": True, "answerOption": OPTIONS[:3]}, ["c1", "own", "words"]),
+    ({"type": "open-choice"}, ["free"]),
+)
+
+
+@pytest.mark.parametrize(("item", "values"), STANDING)
+def test_a_page_posted_back_as_it_came_changes_nothing(
+    item: dict[str, Any], values: list[str], services: Services, browser: Browser
+) -> None:
+    case, _ = _one(services, browser, item)
+    cleo = Actor(id="cleo", kind="user", tenant="main", roles=("clinician",))
+    before = forms.fill(services, cleo, case.case_id, "1", {"x": values})
+    page = html.fromstring(browser.get(f"{_form(case)}?all=1").text)
+    form = next(one for one in page.forms if "form" in one.get("class", "").split())
+    fields: dict[str, list[str]] = {}
+    for name, value in form.form_values():
+        fields.setdefault(name, []).append(value)
+    assert fields["shown"] == ["x"]
+    browser.post(f"{_form(case)}?all=1", fields)
+    with services.store.read() as tx:
+        now = tx.cases.get("main", case.case_id)
+    assert now.version == before.version
+    assert len(_answers(services, now)["x"]) == len(values)
+
+
+def test_an_answer_that_is_not_among_those_offered_is_said_and_kept(services: Services, browser: Browser) -> None:
+    initial = [{"valueCoding": {"code": "z", "display": "Something else"}}]
+    case, page = _one(services, browser, {"type": "choice", "answerOption": OPTIONS[:3], "initial": initial})
+    if "Something else" not in page:
+        pytest.skip("forms take no initial answer that is not among those offered")
+    assert "not among the answers offered" in page
+    browser.submit(f"{_form(case)}?all=1", _form(case), {"answer:x": ""})
+    assert "x" in _answers(services, case)
