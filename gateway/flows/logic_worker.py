@@ -26,6 +26,7 @@ from gateway.fhir.json import dump_json, parse_json
 from gateway.reasoning.elm import Budget, ElmDefines, Engine
 from gateway.reasoning.elm.compiler import known_operators
 from gateway.reasoning.elm.files import parse_file, read_files, resources_of
+from gateway.reasoning.elm.helpers import native_helpers
 from gateway.reasoning.elm.library import CompiledLibrary
 from gateway.reasoning.elm.model import load_model
 from gateway.reasoning.elm.package import PackageLibraries
@@ -35,7 +36,7 @@ from gateway.reasoning.record import RecordSnapshot
 
 EXTRA_MEMORY: Final = 120 * 1024 * 1024
 """Bytes of address space that a session may add to what the engine itself needs."""
-CPU_SECONDS: Final = 3
+CPU_SECONDS: Final = 2
 """Processor time of a whole session."""
 WALL_SECONDS: Final = 1.9
 """Time of one answer; the engine's own budget ends earlier and says so more kindly."""
@@ -77,8 +78,7 @@ def main() -> None:
         if not message:
             return
         if os.fork() == 0:
-            control.close()
-            _serve(socket.socket(fileno=descriptors[0]))
+            _serve(give_up_rights(descriptors[0]))
             os._exit(0)
         for descriptor in descriptors:
             os.close(descriptor)
@@ -89,13 +89,11 @@ def _warm() -> None:
     known_operators()
     for version in ("4.0.1", "4.0.0"):
         load_model(version).require("Observation").elements  # noqa: B018
+    native_helpers("4.0.1")
     measure("mg")
-    dump_json({"a": 1})
-    "".encode("idna")
 
 
 def _serve(connection: socket.socket) -> None:
-    _give_up_rights(connection.fileno())
     signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
     body = receive(connection)
     if body is None:
@@ -109,15 +107,21 @@ def _serve(connection: socket.socket) -> None:
             send(connection, _reply(answer, body))
 
 
-def _give_up_rights(highest: int) -> None:
-    """No further file or socket, no new process, no growth beyond the limit, no core file."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, highest + 1))
+def give_up_rights(descriptor: int) -> socket.socket:
+    """Keep one connection, as descriptor 0, and nothing else.
+
+    With three descriptors open and three allowed, no file and no socket can be opened any more. Memory and
+    processor time are bounded, files cannot grow, no core is written.
+    """
+    os.dup2(descriptor, 0)
+    os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     if _START:
         resource.setrlimit(resource.RLIMIT_AS, (_START + EXTRA_MEMORY, _START + EXTRA_MEMORY))
-    os.closerange(3, highest)
+    return socket.socket(fileno=0)
 
 
 def _address_space() -> int:
@@ -217,7 +221,7 @@ def _evaluate_files(engine: Engine, package: PackageLibraries, wanted: list[str]
 def _evaluate_library(engine: Engine, library: CompiledLibrary, wanted: list[str]) -> dict[str, Any]:
     defines: dict[str, Any] = {}
     errors: dict[str, Any] = {}
-    for name in wanted or library.defines:
+    for name in wanted or [one.name for one in library.defines.values() if not one.is_context]:
         define = library.defines.get(name)
         if define is None:
             errors[name] = {"code": "elm.define", "message": "The library has no define of this name."}

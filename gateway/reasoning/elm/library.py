@@ -45,6 +45,13 @@ class Define:
     """Slots of a frame."""
     error: ReasoningError | None = None
 
+    @property
+    def is_context(self) -> bool:
+        """Whether it is the define that translators make for the context, like `Patient`."""
+        expression = self.node.get("expression")
+        kind = expression.get("type") if isinstance(expression, Mapping) else ""
+        return self.name == self.context and kind == "SingletonFrom"
+
     def prepared(self) -> Run:
         """The closure, compiled on first use. Raises what compiling it raised, every time."""
         if self.error is not None:

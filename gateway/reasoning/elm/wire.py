@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 from gateway.reasoning.elm.codes import Code, Concept
 from gateway.reasoning.elm.failures import failure
 from gateway.reasoning.elm.intervals import Interval
+from gateway.reasoning.elm.model import FhirType
 from gateway.reasoning.elm.moments import read_date_time
 from gateway.reasoning.elm.nodes import Node
 from gateway.reasoning.elm.numbers import fit_decimal
@@ -26,17 +28,21 @@ def plain(value: Any, offset: int) -> Any:
     """A node as the System value it stands for; anything else, and types that stand for none, as it is."""
     if not isinstance(value, Node):
         return value
-    if value.type.value_kind:
-        return value.system(offset)
-    for name, convert in _CONVERSIONS.items():
-        if name in value.type.names:
-            return convert(value.value, offset)
-    return value
+    convert = _conversion(value.type)
+    return value if convert is None else convert(value, offset)
 
 
 def has_plain(value: Node) -> bool:
     """Whether the node's type stands for a System type."""
-    return bool(value.type.value_kind) or any(name in value.type.names for name in _CONVERSIONS)
+    return _conversion(value.type) is not None
+
+
+@cache
+def _conversion(kind: FhirType) -> Callable[[Node, int], Any] | None:
+    if kind.value_kind:
+        return Node.system
+    convert = next((function for name, function in _CONVERSIONS.items() if name in kind.names), None)
+    return None if convert is None else lambda node, offset: convert(node.value, offset)
 
 
 def code_of(coding: Any, offset: int = 0) -> Code | None:
