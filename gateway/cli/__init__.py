@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 check failed, 2 usage, 3 cannot tell, 10 settings, 20 EHR,
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -15,6 +16,7 @@ def main() -> None:
 
         run_elm()
         return
+    os.umask(0o077)  # what this process writes is for its own user alone (security T37)
     from gateway.cli.commands import build_cli
     from gateway.cli.shared import run
 
