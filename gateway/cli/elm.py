@@ -15,7 +15,7 @@ import typer
 from gateway.clock import SystemClock
 from gateway.errors import InputError, ReasoningError
 from gateway.fhir.json import dump_json
-from gateway.flows.logic_host import evaluate_files
+from gateway.flows.logic import evaluate_files
 
 elm = typer.Typer(help="Compiled CQL (ELM).", no_args_is_help=True)
 

@@ -17,7 +17,7 @@ import pytest
 
 from gateway.errors import ReasoningError
 from gateway.fhir.json import dump_json
-from gateway.flows.logic_host import ENDED, IsolatedDefines, LogicHost, evaluate_files
+from gateway.flows.logic import ENDED, IsolatedDefines, LogicHost, evaluate_files
 from gateway.reasoning.record import RecordSnapshot
 from tests.conftest import ROOT
 from tests.elm_samples import (
