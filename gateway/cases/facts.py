@@ -102,6 +102,8 @@ class Facts:
     """Verdict of the clinical evaluation."""
     lines: tuple[str, ...] = ()
     """One sentence per missing or undecided element."""
+    held_until: str = ""
+    """When a held case is looked at again, ISO instant; apart from the row's due instant, which retries use too."""
     is_overridden: bool = False
     """A person decided to go on in spite of the gaps."""
     forms_fetched: bool = False

@@ -10,16 +10,25 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from gateway.cases.facts import Facts, read_facts
 from gateway.cases.states import CaseState
-from gateway.errors import Conflict, GatewayError, NotFound, PartnerError
+from gateway.errors import Busy, Conflict, GatewayError, NotFound, PartnerError
 from gateway.flows import attach, evaluate, extract, forms, ledger, need, notices, packet, submit, write_back
 from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
 from gateway.flows.subjects import case_task
 from gateway.logs import get_logger
-from gateway.policy.retry import RetryAt, decide_retry, read_failure
+from gateway.policy.retry import (
+    Failure,
+    FailureKind,
+    RetryAt,
+    RetryLimits,
+    decide_retry,
+    default_limits,
+    read_failure,
+)
 from gateway.store.rows import CaseRow
 
 Step = Callable[[Services, CaseRow, Facts], CaseRow]
@@ -39,7 +48,11 @@ STEPS: dict[str, Step] = {
 }
 MOST_STEPS = 40
 """Steps one job takes at most; a case that wants more is taken up by the next job."""
+BROKEN = "The gateway failed on this step; tell whoever runs it, then check the case again."
+"""Sentence for an error that nobody expected."""
 _S = CaseState
+NO_WAY_BACK = frozenset({_S.CANCELLED, _S.EXPIRED})
+"""States that nothing but a person leaves."""
 
 
 def advance(services: Services, tenant: str, case_id: str) -> None:
@@ -57,15 +70,25 @@ def _move(services: Services, tenant: str, case_id: str) -> None:
             case = ledger.load(services, tenant, case_id)
         except NotFound:
             return
-        facts = read_facts(case.facts)
+        if not _go_on(services, case, read_facts(case.facts)):
+            return
+
+
+def _go_on(services: Services, case: CaseRow, facts: Facts) -> bool:
+    """Decide and take one step; False when the job should stop now."""
+    try:
         step = decide_step(services, case, facts)
-        if step is None:
-            _rest(services, case, facts)
-            return
-        if facts.wait == step and case.due_at and case.due_at > services.clock.now():
-            return
-        if not _take(services, case, facts, step):
-            return
+    except Busy:
+        return False  # the database is away; the sweep comes back
+    except GatewayError as error:
+        _ask_person(services, case, facts, "decide", error.diagnostics())
+        return False
+    if step is None:
+        _rest(services, case, facts)
+        return False
+    if facts.wait == step and case.due_at and case.due_at > services.clock.now():
+        return False
+    return _take(services, case, facts, step)
 
 
 def decide_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
@@ -99,18 +122,44 @@ def _first(options: tuple[tuple[str, bool], ...]) -> str | None:
 
 
 def _take(services: Services, case: CaseRow, facts: Facts, step: str) -> bool:
-    """Take one step; False when the job should stop now. Conflicts mean that somebody else moved the case."""
-    before = case.version
+    """Take one step; False when the job should stop now.
+
+    A step that failed may have moved the case before it did, so what follows starts from the case as it stands.
+    """
     try:
         changed = STEPS[step](services, case, facts)
-        return changed.version != before and not _waits(services, changed)
-    except Conflict as error:
-        get_logger().info("case-moved-meanwhile", case_id=case.case_id, stage=step, code=error.reason)
+        return changed.version != case.version and not _waits(services, changed)
+    except Busy:
+        return False  # the database is away; the sweep comes back
+    except Exception as error:
+        try:
+            now = ledger.load(services, case.tenant_id, case.case_id)
+        except (NotFound, Busy):
+            return False
+        return _after_error(services, case, now, step, error)
+
+
+def _after_error(services: Services, before: CaseRow, case: CaseRow, step: str, error: Exception) -> bool:
+    """Steps: (1) somebody else moved the case, so decide anew; (2) a row beside it changed; (3) a partner failed,
+    or refuses as long as things stand so; (4) all else needs a person, foreign errors by a sentence of our own."""
+    facts = read_facts(case.facts)
+    if isinstance(error, Conflict) and (case.version != before.version or error.reason == "conflict.serialization"):
+        get_logger().info("case-moved-meanwhile", case_id=case.case_id, stage=step, code=error.reason)  # (1)
         return True
-    except PartnerError as error:
-        _fail(services, case, facts, step, error)
-    except GatewayError as error:
+    if case.state != before.state:
+        return True  # (1)
+    if isinstance(error, Conflict) and error.reason.startswith("conflict"):
+        return False  # (2) a submission or subscription: the sweep comes back
+    if isinstance(error, PartnerError):  # (3)
+        failure = replace(read_failure(error, is_safe=True), token_was_renewed=True)  # clients renew it themselves
+        _fail(services, case, facts, step, failure, error)
+    elif isinstance(error, Conflict) and error.reason.startswith("ehr."):
+        _fail(services, case, facts, step, Failure(kind=FailureKind.TRY_LATER, is_safe=True), error)
+    elif isinstance(error, GatewayError):  # (4)
         _ask_person(services, case, facts, step, error.diagnostics())
+    else:
+        get_logger().error("step-broken", case_id=case.case_id, stage=step, error=type(error))
+        _ask_person(services, case, facts, step, f"{BROKEN} ({step})")
     return False
 
 
@@ -118,27 +167,44 @@ def _waits(services: Services, case: CaseRow) -> bool:
     return bool(read_facts(case.facts).wait) and bool(case.due_at and case.due_at > services.clock.now())
 
 
-def _fail(services: Services, case: CaseRow, facts: Facts, step: str, error: PartnerError) -> None:
+def _fail(services: Services, case: CaseRow, facts: Facts, step: str, failure: Failure, error: GatewayError) -> None:
     """Try again later, or ask a person when that makes no sense or was done often enough."""
     counted = facts.failed(step)
-    limits = submit.limits(services, case)
-    failure = read_failure(error, is_safe=True)
-    decision = decide_retry(failure, counted.attempts[step], services.clock.now(), random.random(), limits)
+    decision = decide_retry(
+        failure, counted.attempts[step], services.clock.now(), random.random(), _limits(services, case)
+    )
     get_logger().info(
         "step-failed", case_id=case.case_id, stage=step, attempt=counted.attempts[step], code=error.reason
     )
     if isinstance(decision, RetryAt):
-        _quietly(lambda: ledger.set_waiting(services, case, counted, decision.when, f"{decision.why} ({step})"))
+        # What the EHR was not told yet says nothing about whose move the case is.
+        why = "" if step == "write-back" else f"{decision.why} ({step})"
+        _quietly(lambda: ledger.set_waiting(services, case, counted, decision.when, why))
         return
     todo = getattr(decision, "next_action", "")
     _ask_person(services, case, counted, step, f"{error.diagnostics()} {todo}".strip())
 
 
+def _limits(services: Services, case: CaseRow) -> RetryLimits:
+    try:
+        return submit.limits(services, case)
+    except NotFound:
+        return default_limits()  # the payer's row is gone; what failed may be the EHR's
+
+
 def _ask_person(services: Services, case: CaseRow, facts: Facts, step: str, sentence: str) -> None:
-    """The case needs a person: say what to do, keep everything. A failed write-back leaves the state as it is."""
+    """The case needs a person: say what to do, keep everything.
+
+    A failed write-back leaves the state as it is. A notification that cannot be taken is set aside, so that it is
+    not tried for ever; a closed case then stays closed.
+    """
     get_logger().warning("step-given-up", case_id=case.case_id, stage=step)
     if step == "write-back":
         _quietly(lambda: _leave(services, case, facts, sentence))
+        return
+    if step == "notification":
+        notices.set_aside(services, case, "it could not be taken")
+    if CaseState(case.state) in NO_WAY_BACK:
         return
     task = case_task(replace(case, state=_S.NEEDS_ATTENTION.value))
     act = Act(verb="hold", about=(Item.local("Task", task, case.case_id),), note={"stage": step})
@@ -158,19 +224,23 @@ def _leave(services: Services, case: CaseRow, facts: Facts, sentence: str) -> Ca
 def _rest(services: Services, case: CaseRow, facts: Facts) -> None:
     """Nothing to do now: keep a timer of the future, drop one of the past."""
     now = services.clock.now()
-    if case.state == _S.HELD and case.due_at and case.due_at <= now and _held_long_enough(services, case):
-        _quietly(lambda: _look_again(services, case, facts))
+    if case.state == _S.HELD:
+        _keep_held(services, case, facts, now)
     elif case.due_at is not None and case.due_at <= now:
         _quietly(lambda: ledger.set_waiting(services, case, replace(facts, wait=""), None))
 
 
-def _held_long_enough(services: Services, case: CaseRow) -> bool:
-    """Whether a held case was due by its timer, not by the event that has just put it there."""
-    return bool(case.due_at and case.due_at > case.updated_at)
+def _keep_held(services: Services, case: CaseRow, facts: Facts, now: datetime) -> None:
+    """Look again at a held case when its time has come; else make sure that its timer runs, whatever used it."""
+    until = ledger.held_until(facts)
+    if until is None or until <= now:
+        _quietly(lambda: _look_again(services, case, facts))
+    elif case.due_at != until:
+        _quietly(lambda: ledger.set_waiting(services, case, replace(facts, wait=""), until))
 
 
 def _look_again(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
-    fresh = replace(facts, snapshot="", need="", evaluation="", verdict="", lines=())
+    fresh = replace(facts, snapshot="", need="", evaluation="", verdict="", lines=(), held_until="")
     task = case_task(replace(case, state=_S.CHECKING.value))
     act = Act(verb="release", about=(Item.local("Task", task, case.case_id),), note={"reason": "timer"})
     return ledger.append(services, case, act, to=_S.CHECKING, facts=fresh)

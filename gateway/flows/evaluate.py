@@ -63,6 +63,7 @@ def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         evaluation=Item.body(trace, "application/json").digest,
         verdict=found.verdict if found else "",
         lines=_lines(found),
+        held_until=settled.wake.isoformat() if settled.wake else "",
     )
     act = Act(
         verb="evaluate",

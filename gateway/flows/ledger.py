@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 import provenance
-from gateway.cases.facts import Facts
+from gateway.cases.facts import Facts, read_facts
 from gateway.cases.states import CaseState, require_transition
 from gateway.errors import Conflict
 from gateway.flows.actors import GATEWAY, Actor
@@ -166,7 +166,7 @@ def append(
     if facts is not None:
         fields["facts"] = facts.to_text()
     with services.store.begin() as tx:
-        due_at = wake or _kept_timer(services, case, to) or services.clock.now()
+        due_at = wake or _kept_timer(services, case, to, facts) or services.clock.now()
         changed = tx.cases.update(case.tenant_id, case.case_id, case.version, due_at=due_at, **fields)
         _keep(tx, changed, act, signed, objects)
         tx.events.append(event)
@@ -186,10 +186,17 @@ def append(
     return changed
 
 
-def _kept_timer(services: Services, case: CaseRow, to: CaseState | None) -> datetime | None:
+def _kept_timer(services: Services, case: CaseRow, to: CaseState | None, facts: Facts | None) -> datetime | None:
     """The timer of a held case survives acts that do not move it."""
-    is_held = case.state == CaseState.HELD and to in (None, CaseState.HELD)
-    return case.due_at if is_held and case.due_at and case.due_at > services.clock.now() else None
+    if case.state != CaseState.HELD or to not in (None, CaseState.HELD):
+        return None
+    until = held_until(facts or read_facts(case.facts))
+    return until if until is not None and until > services.clock.now() else None
+
+
+def held_until(facts: Facts) -> datetime | None:
+    """When a held case is looked at again; None where no time was set."""
+    return datetime.fromisoformat(facts.held_until) if facts.held_until else None
 
 
 def open_cases(services: Services, drafts: Sequence[NewCase]) -> None:

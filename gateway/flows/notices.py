@@ -114,6 +114,15 @@ def process(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     return case
 
 
+def set_aside(services: Services, case: CaseRow, why: str) -> None:
+    """The oldest waiting notification of the case changes nothing, for this reason; its bytes are kept."""
+    row = pending(services, case)[0]
+    with services.store.begin() as tx:
+        tx.notifications.finish(
+            row.tenant_id, row.notification_id, services.clock.now(), case_id=case.case_id, quarantined=why
+        )
+
+
 def _events_of(message: pas.NotificationMessage, number: int) -> Iterator[pas.NotificationEvent]:
     for position, event in enumerate(message.events):
         if (event.number if event.number is not None else -1 - position) == number:

@@ -179,7 +179,10 @@ def send(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         return case  # nothing is changed: the one who sends must find the case as it was; the sweep comes back
     until = guard.may_call(services, case)  # (2)
     if until is not None:
-        return ledger.set_waiting(services, case, facts, until, "The payer fails at the moment; waiting before a try.")
+        waiting = replace(facts, wait="send")  # else this job would ask again at once, and leave a job each time
+        return ledger.set_waiting(
+            services, case, waiting, until, "The payer fails at the moment; waiting before a try."
+        )
     if row.state == "sending":  # (3)
         failure = Failure(kind=FailureKind.OUTCOME_UNKNOWN, may_inquire=_may_inquire(services, case, row))
         row = _set(services, row, state="unknown")
@@ -189,7 +192,8 @@ def send(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     except (PartnerError, PayerError) as error:
         subscribe.forget(services, case)
         row = _set(services, row, attempts=row.attempts + 1)
-        return _after_failure(services, case, facts, row, read_failure(error, is_safe=True), None)
+        failure = replace(read_failure(error, is_safe=True), token_was_renewed=True)  # the client renews it itself
+        return _after_failure(services, case, facts, row, failure, None)
     return _try(services, case, facts, row)  # (5)
 
 
