@@ -263,6 +263,7 @@ def _clients(house: House, tenant: str) -> dict[str, Any]:
             house.person_secret,
             "staff",
             "clinician",
+            "auditor",
             name="Dana Demo (synthetic)",
             password_argon2=PasswordHasher().hash(house.password),
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from gateway.cases.facts import Facts, read_facts
 from gateway.cases.states import CaseState
@@ -11,18 +11,17 @@ from gateway.errors import Busy, Conflict, InputError
 from gateway.flows import ledger, submit
 from gateway.flows.actors import Actor
 from gateway.flows.ledger import Act, Item
+from gateway.flows.outcome import Outcome, decide_outcome, in_force
 from gateway.flows.services import Services
 from gateway.flows.subjects import case_task
 from gateway.policy.access import CaseFacts, require_access
-from gateway.store.rows import CaseRow
+from gateway.store.rows import CaseRow, SubmissionRow
 
 MIN_REASON = 5
 """Least number of characters of a reason."""
 INQUIRY_INTERVAL = timedelta(minutes=15)
 """Time between two inquiries of people about one case (pas:spec-42)."""
 _S = CaseState
-WITHDRAWN = frozenset({_S.PENDED, _S.APPROVED, _S.APPROVED_MODIFIED, _S.PARTIALLY_APPROVED})
-"""States in which the payer holds something that has to be withdrawn; a denial holds nothing."""
 
 
 def release(services: Services, actor: Actor, case_id: str) -> CaseRow:
@@ -43,16 +42,18 @@ def release(services: Services, actor: Actor, case_id: str) -> CaseRow:
 def check_again(services: Services, actor: Actor, case_id: str, reason: str = "") -> CaseRow:
     """Read the chart and ask the payer anew; forms already answered are filled again around people's answers.
 
-    A request that was given up is sent again as it is. Conflict where the request is with the payer.
+    A request that was given up is sent again as it is, and an answer that could not be taken is read again.
+    Conflict where the request is with the payer.
     """
 
     def once() -> CaseRow:
         case, facts = _load(services, actor, case_id, "case.recheck")
-        if case.state == _S.NEEDS_ATTENTION and facts.submission_id and not facts.answer:
+        found = decide_outcome(case, facts, in_force(services, case, facts))
+        if case.state == _S.NEEDS_ATTENTION and found in (Outcome.UNKNOWN, Outcome.UNREAD):
             return submit.send_again(services, case, facts, actor)
-        if facts.submission_id and case.state not in (_S.NEEDS_ATTENTION, _S.DENIED):
+        if found is not Outcome.NOTHING:
             raise Conflict(
-                "A request for this order is with the payer or decided; cancel it or post a new order.",
+                "A request for this order is with the payer or decided; ask the payer, or cancel it first.",
                 code="case.state",
             )
         return _restart(services, case, facts, actor, reason or "checked again")
@@ -61,12 +62,16 @@ def check_again(services: Services, actor: Actor, case_id: str, reason: str = ""
 
 
 def override(services: Services, actor: Actor, case_id: str, reason: str) -> CaseRow:
-    """A clinician goes on in spite of the clinical gap, with a reason that is kept."""
+    """A clinician goes on in spite of the clinical gap, with a reason that is kept. Conflict once it was sent."""
     if len(reason.strip()) < MIN_REASON:
         raise InputError("Say in a few words why the case should go on.", code="case.reason", status=422)
 
     def once() -> CaseRow:
         case, facts = _load(services, actor, case_id, "case.override")
+        if decide_outcome(case, facts, in_force(services, case, facts)) is not Outcome.NOTHING:
+            raise Conflict(
+                "A request for this order was sent already; send it again or ask the payer.", code="case.submitted"
+            )
         return _restart(services, case, replace(facts, is_overridden=True), actor, reason)
 
     return ledger.retry_on_conflict(once)
@@ -75,14 +80,18 @@ def override(services: Services, actor: Actor, case_id: str, reason: str) -> Cas
 def cancel(services: Services, actor: Actor, case_id: str, reason: str = "") -> CaseRow:
     """Close a case. A request that the payer has is withdrawn there first; its answer closes the case.
 
-    Conflict while the outcome of a request is not known: then a person has to ask the payer.
+    Conflict while the outcome of a request is not known and the payer was not asked since it was sent last.
     """
 
     def once() -> CaseRow:
         case, facts = _load(services, actor, case_id, "case.cancel")
-        if facts.submission_id and facts.answer and case.state in WITHDRAWN:
+        rows = in_force(services, case, facts)
+        found = decide_outcome(case, facts, rows)
+        if found is Outcome.HELD:
             return submit.withdraw(services, case, facts, actor, reason)
-        if facts.submission_id and not facts.answer:
+        if found is Outcome.UNKNOWN and rows[-1].kind == "cancel":
+            return submit.send_again(services, case, facts, actor)
+        if found is not Outcome.NOTHING and not _was_asked(services, case, rows[-1]):
             raise Conflict(
                 "The outcome of the request is not known; ask the payer whether it has it, then cancel.",
                 code="case.submitted",
@@ -101,13 +110,23 @@ def inquire(services: Services, actor: Actor, case_id: str) -> CaseRow:
     case, facts = _load(services, actor, case_id, "case.inquire")
     if not facts.submission_id:
         raise Conflict("Nothing was sent to the payer yet.", code="case.state")
-    with services.store.read() as tx:
-        asked = [
-            event.at for event in tx.events.list(case.tenant_id, case.case_id) if event.note.get("kind") == "inquiry"
-        ]
-    if asked and services.clock.now() < asked[-1] + INQUIRY_INTERVAL:
+    asked = _last_asked(services, case)
+    if asked and services.clock.now() < asked + INQUIRY_INTERVAL:
         raise Busy("The payer was asked a few minutes ago; wait for its notification.")
     return submit.inquire_now(services, case, facts, actor)
+
+
+def _last_asked(services: Services, case: CaseRow) -> datetime | None:
+    """When a person last asked the payer about the case."""
+    with services.store.read() as tx:
+        events = tx.events.list(case.tenant_id, case.case_id)
+    return max((event.at for event in events if event.note.get("kind") == "inquiry"), default=None)
+
+
+def _was_asked(services: Services, case: CaseRow, row: SubmissionRow) -> bool:
+    """Whether nothing can have come of the request: it never left, or the payer was asked after the last try."""
+    asked = _last_asked(services, case)
+    return row.last_sent_at is None or (asked is not None and asked > row.last_sent_at)
 
 
 def _load(services: Services, actor: Actor, case_id: str, action: str) -> tuple[CaseRow, Facts]:
@@ -126,7 +145,10 @@ def _restart(services: Services, case: CaseRow, facts: Facts, actor: Actor, reas
         lines=(),
         forms_fetched=False,
         document="",
+        held_until="",
         submission_id="",
+        sent="",
+        answered="",
         answer="",
         requests=(),
         denial_reasons=(),
@@ -134,7 +156,9 @@ def _restart(services: Services, case: CaseRow, facts: Facts, actor: Actor, reas
         attempts={},
         wait="",
     )
-    return ledger.append(services, case, _act("release", case, _S.CHECKING, actor, reason), to=_S.CHECKING, facts=fresh)
+    undecided = {"decision": "", "authorization_number": "", "approval_ends_on": None}
+    act = _act("release", case, _S.CHECKING, actor, reason)
+    return ledger.append(services, case, act, to=_S.CHECKING, facts=fresh, changes=undecided)
 
 
 def _act(verb: str, case: CaseRow, to: CaseState, actor: Actor, reason: str) -> Act:

@@ -13,15 +13,17 @@ from typing import Any
 
 from gateway.cases.decisions import CaseDecision, Decision, ItemDecision
 from gateway.cases.facts import Facts, RequestedDocument, WriteBack
-from gateway.cases.states import CaseState
+from gateway.cases.states import TRANSITIONS, CaseState
 from gateway.clients.payer import Exchange
 from gateway.fhir import Json
 from gateway.fhir.bundle import resources
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows import ledger
 from gateway.flows.ledger import Act, Item
+from gateway.flows.moves import standing
 from gateway.flows.services import Services
 from gateway.flows.subjects import case_task
+from gateway.policy.deadline import decide_deadline
 from gateway.policy.roll_up import decide_roll_up
 from gateway.profiles import pas_2_2_1 as pas
 from gateway.store.rows import CaseRow, SubmissionRow
@@ -72,11 +74,32 @@ def _record_sending(services: Services, case: CaseRow, facts: Facts, row: Submis
 
 
 def take_notification(services: Services, case: CaseRow, facts: Facts, body: bytes, bundle: Json) -> CaseRow:
-    """A payer's later answer, from the notification that carried it."""
+    """A payer's answer that came by itself or to an inquiry, kept in `body`.
+
+    It also settles a request whose own answer never came, so that nothing is sent again.
+    """
     with services.store.read() as tx:
         row = tx.submissions.get(case.tenant_id, facts.submission_id)
+    if row.state != "answered":
+        row = _settle(services, case, row, dump_json(bundle))
     request = ledger.load_object(services, case, row.request_digest)
-    return _record(services, case, facts, body, bundle, request)
+    if facts.sent != row.submission_id:
+        facts = replace(facts.succeeded("send"), sent=row.submission_id)
+        case = _record_sending(services, case, facts, row, request)
+    return _record(services, case, facts, body, bundle, request, row.kind in ("update", "cancel"))
+
+
+def _settle(services: Services, case: CaseRow, row: SubmissionRow, answer: bytes) -> SubmissionRow:
+    with services.store.begin() as tx:
+        digest = tx.objects.put(case.tenant_id, case.case_id, answer, "application/fhir+json")
+        return tx.submissions.update(
+            row.tenant_id,
+            row.submission_id,
+            row.version,
+            state="answered",
+            answered_at=services.clock.now(),
+            response_digest=digest,
+        )
 
 
 def load_answer(services: Services, case: CaseRow, facts: Facts) -> Json:
@@ -116,9 +139,10 @@ def _record(
             "review_action": ",".join(item.action_code or "?" for item in decision.items),
         },
     )
-    to = decision.state if decision.state.value != case.state else None
-    changes = _changes(decision, answer)
-    task = case_task(replace(case, state=decision.state.value, authorization_number=decision.authorization_number))
+    to, next_action = _next_state(case, decision)
+    changes = {**_changes(decision, answer), **_waiting(services, case, changed, decision)}
+    state = to.value if to else case.state
+    task = case_task(replace(case, state=state, authorization_number=decision.authorization_number))
     response = dump_json(for_ehr(answer.claim_response, case, services))
     changed = replace(
         changed,
@@ -134,11 +158,22 @@ def _record(
         case,
         act,
         to=to,
-        next_action=decision.next_action,
+        next_action=next_action,
         facts=changed,
         objects=objects,
         changes=changes,
     )
+
+
+def _next_state(case: CaseRow, decision: CaseDecision) -> tuple[CaseState | None, str]:
+    """(new state or None, sentence): an answer that a closed case cannot follow is kept and shown to a person."""
+    current, wanted = CaseState(case.state), decision.state
+    if wanted is current:
+        return None, decision.next_action or standing(current)["next_action"]
+    if wanted in TRANSITIONS[current]:
+        return wanted, decision.next_action
+    sentence = "The payer sent another answer after the case was closed; read it."
+    return (CaseState.NEEDS_ATTENTION if CaseState.NEEDS_ATTENTION in TRANSITIONS[current] else None), sentence
 
 
 def _previous(services: Services, case: CaseRow, facts: Facts, sent: Json) -> tuple[ItemDecision, ...]:
@@ -160,6 +195,7 @@ def _facts(
     return replace(
         facts,
         answer=_sha(kept),
+        answered=facts.submission_id,
         authorization_numbers=tuple(
             dict.fromkeys(n.number for n in decision.authorization_numbers if n.number == decision.authorization_number)
         ),
@@ -192,6 +228,23 @@ def _changes(decision: CaseDecision, answer: pas.PasAnswer) -> dict[str, Any]:
         "authorization_number": decision.authorization_number,
         "approval_ends_on": last,
     }
+
+
+def _waiting(services: Services, case: CaseRow, facts: Facts, decision: CaseDecision) -> dict[str, Any]:
+    """Whose move a pend is, and until when the payer must decide; neither once it is decided."""
+    if decision.state is not CaseState.PENDED:
+        return {"deadline_at": None, "deadline_rule": ""}
+    with services.store.read() as tx:
+        received_at = tx.submissions.get(case.tenant_id, facts.submission_id).answered_at
+    payer = services.payer_row(case.payer).payer
+    clock = decide_deadline(received_at, payer.line_of_business, is_expedited=case.is_expedited)
+    found: dict[str, Any] = {
+        "deadline_at": clock.due_at if clock else None,
+        "deadline_rule": clock.rule if clock else "",
+    }
+    if any(not item.attachment for item in facts.requests):
+        found["move"] = "us"
+    return found
 
 
 def claim_identifiers(bundle: Json) -> Iterator[str]:

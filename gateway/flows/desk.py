@@ -11,12 +11,13 @@ from typing import Any
 
 import provenance
 from gateway.cases.facts import Facts, FormFact, RequestedDocument, read_facts
-from gateway.cases.states import DECIDED, CaseState
+from gateway.cases.states import CaseState
 from gateway.errors import GatewayError, NotFound
 from gateway.fhir import Json
 from gateway.fhir.json import parse_json
 from gateway.flows import evidence, forms, ledger, submit, views
 from gateway.flows.actors import Actor
+from gateway.flows.outcome import Outcome, decide_outcome, in_force
 from gateway.flows.services import Services
 from gateway.forms.view import Choice, FormRow, FormView
 from gateway.policy.access import CaseFacts, decide_access, require_access
@@ -162,7 +163,7 @@ def open_case(services: Services, actor: Actor, case_id: str) -> CaseSheet:
     return CaseSheet(
         case=case,
         facts=facts,
-        allowed=_allowed(actor, case, facts),
+        allowed=_allowed(services, actor, case, facts),
         waits=waits,
         is_releasable=is_releasable,
         is_busy=views.is_busy(case, facts),
@@ -214,7 +215,7 @@ def _about(case: CaseRow) -> CaseFacts:
     return CaseFacts(tenant=case.tenant_id, state=CaseState(case.state))
 
 
-def _allowed(actor: Actor, case: CaseRow, facts: Facts) -> frozenset[str]:
+def _allowed(services: Services, actor: Actor, case: CaseRow, facts: Facts) -> frozenset[str]:
     """What may be done: by the access table first, then by what the case has behind it."""
     about = _about(case)
     named = {action: f"case.{action}" for action in (*ACTIONS, "evidence")}
@@ -222,13 +223,11 @@ def _allowed(actor: Actor, case: CaseRow, facts: Facts) -> frozenset[str]:
     found = {name for name, action in named.items() if decide_access(actor.caller, action, about).allowed}
     if not facts.submission_id:
         found.discard("inquire")
-    elif facts.answer:
-        found.discard("cancel")
-    is_resendable = case.state in (CaseState.NEEDS_ATTENTION, CaseState.DENIED)
-    if facts.submission_id and not is_resendable:
-        found.discard("recheck")
-    if CaseState(case.state) in DECIDED - {CaseState.DENIED}:
-        found.discard("recheck")
+    outcome = decide_outcome(case, facts, in_force(services, case, facts))
+    if outcome is not Outcome.NOTHING:
+        found.discard("override")
+        if outcome is Outcome.HELD or case.state != CaseState.NEEDS_ATTENTION:
+            found.discard("recheck")
     return frozenset(found)
 
 

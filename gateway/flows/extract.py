@@ -24,6 +24,7 @@ from gateway.flows import ledger
 from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
 from gateway.flows.subjects import labels
+from gateway.profiles.pas_2_2_1 import service_days
 from gateway.reasoning.record import RecordSnapshot, reference_of, version_of
 from gateway.store.rows import CaseRow
 
@@ -104,7 +105,7 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         act,
         to=CaseState.CHECKING if case.state == CaseState.RECEIVED else None,
         facts=replace(facts.succeeded("extract"), snapshot=hashlib.sha256(manifest).hexdigest()),
-        changes={**labels(patient), "signed_at": signed_at},
+        changes={**labels(patient), "signed_at": signed_at, "service_on": service_days(order.resource)[0]},
     )
 
 

@@ -9,19 +9,34 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator
+from datetime import datetime
 
 from gateway.cases.facts import Facts, read_facts
-from gateway.errors import AccessError, Conflict, NotFound
+from gateway.errors import AccessError, Conflict, InputError, NotFound
 from gateway.fhir import Json
+from gateway.fhir.bundle import resources
+from gateway.fhir.instants import read_instant
 from gateway.fhir.json import parse_object
 from gateway.flows import answer, ledger, subscribe
+from gateway.flows.outcome import in_force
 from gateway.flows.services import Services
 from gateway.logs import get_logger
 from gateway.profiles import pas_2_2_1 as pas
 from gateway.store.rows import CaseRow, NotificationRow, SubmissionRow, SubscriptionRow
 
-EXPECTED = frozenset({"submitting", "pended", "approved", "approved_modified", "partially_approved", "denied"})
-"""Case states in which a payer may still say something about a request."""
+EXPECTED = frozenset(
+    {
+        "submitting",
+        "pended",
+        "approved",
+        "approved_modified",
+        "partially_approved",
+        "denied",
+        "not_required",
+        "needs_attention",
+    }
+)
+"""Case states in which a payer may still say something about a request; also where our own tries gave up."""
 
 
 def receive(services: Services, token: str, authorization: str, body: bytes) -> str:
@@ -88,9 +103,14 @@ def _match(services: Services, subscription: SubscriptionRow, bundle: Json | Non
         for identifier in answer.claim_identifiers(bundle):
             for row in tx.submissions.by_claim_identifier(subscription.tenant_id, identifier):
                 case = tx.cases.get(row.tenant_id, row.case_id)
-                if case.payer == subscription.payer and case.state in EXPECTED:
+                if case.payer == subscription.payer and case.state in EXPECTED and _is_in_force(services, case, row):
                     return row
     return None
+
+
+def _is_in_force(services: Services, case: CaseRow, row: SubmissionRow) -> bool:
+    """Whether the case still rests on this request, not on a later one that was made anew."""
+    return row.submission_id in {other.submission_id for other in in_force(services, case, read_facts(case.facts))}
 
 
 def pending(services: Services, case: CaseRow) -> tuple[NotificationRow, ...]:
@@ -130,11 +150,21 @@ def _events_of(message: pas.NotificationMessage, number: int) -> Iterator[pas.No
 
 
 def _is_old(bundle: Json, facts: Facts, services: Services, case: CaseRow) -> bool:
-    """Whether this very answer was taken already, as after a crash between taking and marking it."""
-    if not facts.answer:
+    """Whether this very answer was taken already, or one that the payer made later: events may overtake each other."""
+    known = answer.load_answer_or_none(services, case, facts)
+    if known is None:
         return False
-    known = answer.load_answer(services, case, facts)
-    is_same = known == bundle
-    if is_same:
+    made, newest = _made_at(bundle), _made_at(known)
+    is_old = known == bundle or (made is not None and newest is not None and made < newest)
+    if is_old:
         get_logger().info("notification-repeated", case_id=case.case_id, payer=case.payer)
-    return is_same
+    return is_old
+
+
+def _made_at(bundle: Json) -> datetime | None:
+    """Instant of ClaimResponse.created; None where it says less than an instant."""
+    found = next(iter(resources(bundle, "ClaimResponse")), {})
+    try:
+        return read_instant(str(found.get("created", "")))
+    except InputError:
+        return None

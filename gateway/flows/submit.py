@@ -18,11 +18,11 @@ from typing import Any
 from gateway.cases.facts import Facts
 from gateway.cases.states import CaseState
 from gateway.clients.payer import Exchange
-from gateway.errors import Conflict, InputError, PartnerError, PayerError
+from gateway.errors import Conflict, InputError, NotFound, PartnerError, PayerError
 from gateway.fhir import Json
 from gateway.fhir.bundle import resources
 from gateway.fhir.json import dump_json, parse_json
-from gateway.flows import answer, guard, ledger, subscribe
+from gateway.flows import answer, guard, ledger, outcome, subscribe
 from gateway.flows.actors import GATEWAY, Actor
 from gateway.flows.ledger import Act, Item
 from gateway.flows.request import BUNDLE_SYSTEM, build_request, claim_identifier, describe_request
@@ -110,10 +110,10 @@ def withdraw(services: Services, case: CaseRow, facts: Facts, actor: Actor, reas
 
     Source: spec/pas.md §8 (cancel everything), pas:spec-69, spec-70.
     """
-    with services.store.read() as tx:
-        prior = tx.submissions.get(case.tenant_id, facts.submission_id)
+    prior = outcome.in_force(services, case, facts)[0]
     payer = services.payer_row(case.payer)
-    assert payer.pas is not None
+    if payer.pas is None:
+        raise NotFound("This payer takes no electronic requests; withdraw the request by phone.")
     bundle_id, submission_id = services.new_id(), services.new_id()
     claim_id = f"PA-{case.case_id[:8].upper()}-{submission_id[:8].upper()}"
     update = pas.ClaimUpdate(
@@ -356,11 +356,14 @@ def _longest_try(services: Services, case: CaseRow) -> timedelta:
 
 
 def send_again(services: Services, case: CaseRow, facts: Facts, actor: Actor) -> CaseRow:
-    """A person decided to send the same bytes once more after it was given up. Conflict when that cannot be."""
+    """A person decided to send the same bytes once more after it was given up, or to read its answer again.
+
+    Conflict for a request that was refused: the same bytes would be refused again.
+    """
     with services.store.read() as tx:
         row = tx.submissions.get(case.tenant_id, facts.submission_id)
-    if row.state != "failed":
-        raise Conflict("This request was refused or answered; correct the order and check it again.", code="case.state")
+    if row.state == "refused":
+        raise Conflict("This request was refused; correct the order and check it again.", code="case.state")
     task = case_task(replace(case, state=CaseState.SUBMITTING.value))
     act = Act(
         verb="release",
@@ -368,7 +371,9 @@ def send_again(services: Services, case: CaseRow, facts: Facts, actor: Actor) ->
         actor=actor,
         note={"submission_id": row.submission_id, "reason": "sent again by a person"},
     )
-    again: dict[str, Any] = {"state": "intent", "attempts": 0, "inquired": False}
+    again: dict[str, Any] = {"attempts": 0, "inquired": False}
+    if row.state != "answered":
+        again["state"] = "intent"
     return ledger.append(
         services, case, act, to=CaseState.SUBMITTING, facts=facts, also=lambda tx: _update(tx, row, **again)
     )
