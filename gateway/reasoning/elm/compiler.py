@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gateway.fhir import Json
 from gateway.reasoning.elm.failures import failure
+from gateway.reasoning.elm.hoisting import Names, kept
 from gateway.reasoning.elm.library import CompiledLibrary, Define, Frame, Run
 
 Builder = Callable[["Compiler", Json], Run]
@@ -47,6 +48,10 @@ class Compiler:
         self.size = 1
         self.row_slot: int | None = None
         """Slot of the row that a sort expression looks at, also `$this` of a filter."""
+        self._names = Names()
+        self._repeats = define.operands is not None
+        """Whether what is compiled may run more than once per evaluation."""
+        self._is_kept = False
         self.total_slot: int | None = None
         self.index_slot: int | None = None
 
@@ -73,6 +78,15 @@ class Compiler:
             self._slots = before
 
     @contextmanager
+    def repeated(self) -> Iterator[None]:
+        """Say that a part is run for each row."""
+        before, self._repeats = self._repeats, True
+        try:
+            yield
+        finally:
+            self._repeats = before
+
+    @contextmanager
     def row(self, slot: int) -> Iterator[None]:
         """Let `$this` be a slot while a part is compiled."""
         before, self.row_slot = self.row_slot, slot
@@ -97,6 +111,12 @@ class Compiler:
         builder = _BUILDERS.get(str(node.get("type")))
         if builder is None:
             raise failure("operator", "The logic uses an operation that is not known here.")
+        if self._repeats and not self._is_kept and self._names.is_worth_keeping(node):
+            self._is_kept = True
+            try:
+                return kept(builder(self, node))
+            finally:
+                self._is_kept = False
         return builder(self, node)
 
     def optional(self, node: Any) -> Run | None:

@@ -14,10 +14,14 @@ _BUGS: Final = (ArithmeticError, ValueError, TypeError, KeyError, IndexError, At
 
 def value_of(state: State, define: Define) -> Any:
     """Value of a define for another one, entered into the trace of that one. Raises what the define raised."""
-    outcome = state.memo.get(define) or evaluate(state, define)
+    used = state.memo.get(define)
+    if used is None:
+        evaluate(state, define)
+        used = state.memo[define]
+    outcome = used.outcome
     if outcome.error is not None:
         raise outcome.error
-    state.log.append(Used(outcome, outcome.entries))
+    state.log.append(used)
     return outcome.value
 
 
@@ -25,7 +29,7 @@ def evaluate(state: State, define: Define) -> Outcome:
     """Outcome of a define; never raises for what the logic does."""
     found = state.memo.get(define)
     if found is not None:
-        return found
+        return found.outcome
     outer, state.log, depth = state.log, [], state.depth
     try:
         value = _run(state, define)
@@ -34,7 +38,7 @@ def evaluate(state: State, define: Define) -> Outcome:
         outcome = Outcome(define=define, error=_placed(error, define), entries=tidied(state.log))
     finally:
         state.log, state.depth = outer, depth
-    state.memo[define] = outcome
+    state.memo[define] = Used(outcome, outcome.entries)
     return outcome
 
 

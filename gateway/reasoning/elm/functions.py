@@ -18,22 +18,30 @@ from gateway.reasoning.elm.state import State
 from gateway.reasoning.elm.typing_rules import Fit, fit_of
 
 
-def resolve_function(
-    state: State, library: CompiledLibrary, name: str, signature: list[Json], arguments: list[Any]
-) -> Define:
-    """The function to call. Raises `elm.reference` when none or several fit equally well."""
-    candidates = library.functions.get(name)
-    if not candidates:
-        raise failure("reference", "The logic calls a function that its library does not have.")
-    if len(candidates) == 1 and len(candidates[0].operands or ()) == len(arguments):
-        return candidates[0]
-    key = (library, name, len(arguments), tuple(_kind(one) for one in arguments))
-    found = state.cache.get(key)
+def fixed_function(library: CompiledLibrary, name: str, signature: list[Json], count: int) -> Define | None:
+    """The function that a call always means: the only one, or the one of its signature; None when types decide.
+
+    Raises `elm.reference` when the library has no function of the name and number of operands.
+    """
+    candidates = _sized(library, name, count)
+    return candidates[0] if len(candidates) == 1 else _by_signature(candidates, signature)
+
+
+def fitting_function(state: State, library: CompiledLibrary, name: str, arguments: list[Any]) -> Define:
+    """The function that fits the arguments best. Raises `elm.reference` when none or several fit equally well."""
+    key = (library, name, tuple(_kind(one) for one in arguments))
+    found: Define | None = state.cache.get(key)
     if found is None:
-        sized = [one for one in candidates if len(one.operands or ()) == len(arguments)]
-        found = _by_signature(sized, signature) or _best(sized, arguments, state.chart.model)
+        found = _best(_sized(library, name, len(arguments)), arguments, state.chart.model)
         if not any(isinstance(one, list | dict) for one in arguments):
             state.cache[key] = found
+    return found
+
+
+def _sized(library: CompiledLibrary, name: str, count: int) -> list[Define]:
+    found = [one for one in library.functions.get(name, ()) if len(one.operands or ()) == count]
+    if not found:
+        raise failure("reference", "The logic calls a function that its library does not have.")
     return found
 
 
@@ -45,9 +53,15 @@ def _by_signature(candidates: list[Define], signature: list[Json]) -> Define | N
     """The function whose operand types are those that the translator chose."""
     if not signature:
         return None
-    wanted = [_spelled(one) for one in signature]
-    found = [one for one in candidates if [_spelled(specifier) for _, specifier in one.operands or ()] == wanted]
+    wanted = tuple(_spelled(one) for one in signature)
+    found = [one for one in candidates if _signature(one) == wanted]
     return found[0] if len(found) == 1 else None
+
+
+def _signature(define: Define) -> tuple[str, ...]:
+    if define.spelled is None:
+        define.spelled = tuple(_spelled(specifier) for _, specifier in define.operands or ())
+    return define.spelled
 
 
 def _spelled(specifier: Json | None) -> str:

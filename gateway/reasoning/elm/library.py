@@ -44,6 +44,8 @@ class Define:
     size: int = 1
     """Slots of a frame."""
     error: ReasoningError | None = None
+    spelled: tuple[str, ...] | None = None
+    """Operand types as text, filled in when overloads are told apart."""
 
     @property
     def is_context(self) -> bool:

@@ -109,7 +109,7 @@ class State:
     fuel: int = field(init=False)
     checkpoint: int = field(init=False)
     deadline: float = field(init=False)
-    memo: dict[Define, Outcome] = field(default_factory=dict)
+    memo: dict[Define, Used] = field(default_factory=dict)
     active: dict[Define, None] = field(default_factory=dict)
     """Defines being evaluated, outermost first."""
     cache: dict[Any, Any] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from gateway.reasoning.elm.library import CompiledLibrary, Frame, Run
 from gateway.reasoning.elm.moment_spans import duration_between
 from gateway.reasoning.elm.moments import Date, DateTime
 from gateway.reasoning.elm.operators.references import library_for
-from gateway.reasoning.elm.operators.shared import parts, plained
+from gateway.reasoning.elm.operators.shared import is_true, parts, plained
 from gateway.reasoning.elm.shape import listed, operands
 from gateway.reasoning.elm.state import State
 from gateway.reasoning.elm.terminology import CodeSet, codes_in
@@ -218,7 +218,7 @@ def build_message(compiler: Compiler, node: Json) -> Run:
 
     def run(frame: Frame) -> Any:
         value = source(frame)
-        if condition is None or plained(condition(frame), frame) is True:
+        if condition is None or is_true(condition(frame), frame):
             level = plained(severity(frame), frame) if severity else "Message"
             if str(level).lower() == "error":
                 raise failure("value", "The payer's logic stops with a message of its own.")

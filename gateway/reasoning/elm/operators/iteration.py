@@ -11,7 +11,7 @@ from gateway.reasoning.elm.failures import failure
 from gateway.reasoning.elm.library import Frame, Run
 from gateway.reasoning.elm.nodes import Node
 from gateway.reasoning.elm.operators.lists import require_list, selected, source_of
-from gateway.reasoning.elm.operators.shared import parts, plained
+from gateway.reasoning.elm.operators.shared import is_true, parts
 from gateway.reasoning.elm.state import checked_list
 
 
@@ -30,7 +30,7 @@ def build_filter(compiler: Compiler, node: Json) -> Run:
         for place, value in enumerate(require_list(values)):
             frame[0].spend(1)
             frame[slot] = value
-            if plained(condition(frame), frame) is True:
+            if is_true(condition(frame), frame):
                 kept.append(place)
         return selected(values, kept)
 

@@ -8,7 +8,8 @@ from gateway.fhir import Json
 from gateway.reasoning.elm.compiler import Compiler, operator
 from gateway.reasoning.elm.equality import equal
 from gateway.reasoning.elm.library import Frame, Run
-from gateway.reasoning.elm.operators.shared import parts, plained, unary
+from gateway.reasoning.elm.nodes import Node
+from gateway.reasoning.elm.operators.shared import is_true, parts, plained, unary
 from gateway.reasoning.elm.shape import listed, operands
 
 
@@ -17,10 +18,14 @@ def build_and(compiler: Compiler, node: Json) -> Run:
     left, right = parts(compiler, node, 2)
 
     def run(frame: Frame) -> Any:
-        one = plained(left(frame), frame)
+        one = left(frame)
+        if type(one) is Node:
+            one = plained(one, frame)
         if one is False:
             return False
-        two = plained(right(frame), frame)
+        two = right(frame)
+        if type(two) is Node:
+            two = plained(two, frame)
         return False if two is False else None if one is None or two is None else True
 
     return run
@@ -79,7 +84,7 @@ def build_is_null(compiler: Compiler, node: Json) -> Run:
 @operator("IsTrue")
 def build_is_true(compiler: Compiler, node: Json) -> Run:
     (operand,) = parts(compiler, node, 1)
-    return lambda frame: plained(operand(frame), frame) is True
+    return lambda frame: is_true(operand(frame), frame)
 
 
 @operator("IsFalse")
@@ -121,7 +126,7 @@ def build_if(compiler: Compiler, node: Json) -> Run:
     otherwise = compiler.compile(node.get("else") or {"type": "Null"})
 
     def run(frame: Frame) -> Any:
-        return then(frame) if plained(condition(frame), frame) is True else otherwise(frame)
+        return then(frame) if is_true(condition(frame), frame) else otherwise(frame)
 
     return run
 
@@ -136,7 +141,7 @@ def build_case(compiler: Compiler, node: Json) -> Run:
 
     def run(frame: Frame) -> Any:
         for when, then in items:
-            if plained(when(frame), frame) is True:
+            if is_true(when(frame), frame):
                 return then(frame)
         return otherwise(frame)
 

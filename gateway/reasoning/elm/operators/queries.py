@@ -14,7 +14,7 @@ from gateway.reasoning.elm.compiler import Compiler, operator
 from gateway.reasoning.elm.library import Frame, Run
 from gateway.reasoning.elm.list_math import distinct_positions
 from gateway.reasoning.elm.operators.lists import build_sorter, selected
-from gateway.reasoning.elm.operators.shared import plained
+from gateway.reasoning.elm.operators.shared import is_true
 from gateway.reasoning.elm.shape import listed
 from gateway.reasoning.elm.state import SourcedList, State, checked_list, narrowed
 
@@ -33,7 +33,7 @@ class Source:
 @operator("Query")
 def build_query(compiler: Compiler, node: Json) -> Run:
     sources = [_source(compiler, one) for one in listed(node.get("source"))]
-    with compiler.named({one.alias: one.slot for one in sources}):
+    with compiler.repeated(), compiler.named({one.alias: one.slot for one in sources}):
         lets = _lets(compiler, listed(node.get("let")))
         with compiler.named({name: slot for name, slot, _ in lets}):
             tests = [_relationship(compiler, one) for one in listed(node.get("relationship"))]
@@ -74,7 +74,7 @@ def _relationship(compiler: Compiler, node: Json) -> Test:
         for place, value in enumerate(values if isinstance(values, list) else [] if values is None else [values]):
             state.spend(1)
             frame[source.slot] = value
-            if plained(such_that(frame), frame) is True:
+            if is_true(such_that(frame), frame):
                 if wanted and origins is not None:
                     state.log[start:mark] = narrowed(state.log[start:mark], origins[place])
                 return wanted
@@ -94,7 +94,7 @@ def _rows(
             frame[slot] = run(frame)
         if not all(test(frame) for test in tests):
             return False
-        return where is None or plained(where(frame), frame) is True
+        return where is None or is_true(where(frame), frame)
 
     def rows(frame: Frame, collections: list[Any]) -> Iterator[tuple[Any, ...]]:
         state: State = frame[0]

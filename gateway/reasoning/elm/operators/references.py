@@ -10,7 +10,7 @@ from gateway.reasoning.elm.codes import Code, CodeSystem, Concept, ValueSet
 from gateway.reasoning.elm.compiler import Compiler, operator
 from gateway.reasoning.elm.evaluate import call, value_of
 from gateway.reasoning.elm.failures import failure
-from gateway.reasoning.elm.functions import resolve_function
+from gateway.reasoning.elm.functions import fitting_function, fixed_function
 from gateway.reasoning.elm.intervals import Interval
 from gateway.reasoning.elm.library import CompiledLibrary, Frame, Run
 from gateway.reasoning.elm.nodes import Node
@@ -49,12 +49,19 @@ def build_function_ref(compiler: Compiler, node: Json) -> Run:
     name, alias, library = str(node.get("name")), str(node.get("libraryName") or ""), compiler.library
     runs = [compiler.compile(one) for one in operands(node)]
     signature = [one for one in listed(node.get("signature")) if isinstance(one, Mapping)]
+    site = object()
 
     def run(frame: Frame) -> Any:
         state: State = frame[0]
-        target = library_for(state, library, alias)
         arguments = [one(frame) for one in runs]
-        return call(state, resolve_function(state, target, name, signature, arguments), arguments)
+        function = state.cache.get(site)
+        if function is None:
+            target = library_for(state, library, alias)
+            function = fixed_function(target, name, signature, len(arguments))
+            if function is None:
+                return call(state, fitting_function(state, target, name, arguments), arguments)
+            state.cache[site] = function
+        return call(state, function, arguments)
 
     return run
 

@@ -73,6 +73,11 @@ def precision_of(node: Json) -> int | None:
         raise failure("operator", "The logic uses a precision that is not known.") from None
 
 
+def is_true(value: Any, frame: Frame) -> bool:
+    """Whether a condition holds; null and false do not."""
+    return value is True or (type(value) is Node and plain(value, frame[0].offset) is True)
+
+
 def plained(value: Any, frame: Frame) -> Any:
     """The value, FHIR types converted."""
     return plain(value, frame[0].offset) if type(value) is Node else value
