@@ -116,6 +116,8 @@ class Facts:
     """Id of the submission row in force."""
     sent: str = ""
     """Id of the submission whose sending is recorded in the history."""
+    answered: str = ""
+    """Id of the newest submission whose answer was taken."""
     answer: str = ""
     """Digest of the newest payer answer (PAS response Bundle)."""
     authorization_numbers: tuple[str, ...] = ()

@@ -56,12 +56,13 @@ def conclude(services: Services, case: CaseRow, facts: Facts, row: SubmissionRow
     facts = facts.succeeded("send")
     if facts.sent != row.submission_id:
         facts = replace(facts, sent=row.submission_id)
-        case = _record_sending(services, case, facts, row, request)
+        case = record_sending(services, case, facts, row, request)
     is_update = row.kind in ("update", "cancel")
     return _record(services, case, facts, received, parse_json(received), request, is_update)
 
 
-def _record_sending(services: Services, case: CaseRow, facts: Facts, row: SubmissionRow, request: bytes) -> CaseRow:
+def record_sending(services: Services, case: CaseRow, facts: Facts, row: SubmissionRow, request: bytes) -> CaseRow:
+    """One event for a request that left, however often; `facts` say already that it is recorded."""
     sealed = (Item.body(ledger.load_object(services, case, facts.document)),) if facts.document else ()
     act = Act(
         verb="submit",
@@ -85,7 +86,7 @@ def take_notification(services: Services, case: CaseRow, facts: Facts, body: byt
     request = ledger.load_object(services, case, row.request_digest)
     if facts.sent != row.submission_id:
         facts = replace(facts.succeeded("send"), sent=row.submission_id)
-        case = _record_sending(services, case, facts, row, request)
+        case = record_sending(services, case, facts, row, request)
     return _record(services, case, facts, body, bundle, request, row.kind in ("update", "cancel"))
 
 

@@ -32,8 +32,9 @@ def build_package(services: Services, case: CaseRow) -> bytes:
         }
         submissions = tx.submissions.for_case(case.tenant_id, case.case_id)
     statements = [objects.pop(event.provenance_digest) for event in events]
-    submission = next((row for row in submissions if row.submission_id == facts.submission_id), None)
-    responses = [objects[row.response_digest] for row in submissions if row.response_digest in objects]
+    submission = next((row for row in submissions if row.submission_id == facts.sent), None)
+    taken = {event.object_digest for event in events if event.verb == "payer-response"}
+    responses = [objects[row.response_digest] for row in submissions if row.response_digest in taken & objects.keys()]
     tenant = services.tenant_party.identifier
     assert tenant is not None
     contents = provenance.PackageContents(

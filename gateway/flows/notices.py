@@ -49,8 +49,13 @@ def receive(services: Services, token: str, authorization: str, body: bytes) -> 
     message = pas.read_notification(parse_object(body))
     subscribe.confirm(services, subscription)
     for position, event in enumerate(message.events):
-        _keep(services, subscription, body, event.number if event.number is not None else -1 - position, event)
+        _keep(services, subscription, body, _number(event, position), event)
     return message.type if not message.events else f"{message.type} {len(message.events)}"
+
+
+def _number(event: pas.NotificationEvent, position: int) -> int:
+    """The number of the event; a negative one of our own, by its place in the message, where it has none to keep."""
+    return event.number if event.number is not None and 0 <= event.number < 2**31 else -1 - position
 
 
 def _authenticate(services: Services, token: str, authorization: str) -> SubscriptionRow:
@@ -88,7 +93,7 @@ def _keep(
                     case = tx.cases.get(row.tenant_id, submission.case_id)
                     changed = tx.cases.update(case.tenant_id, case.case_id, case.version, due_at=now)
                     ledger.enqueue(services, tx, changed, None)
-            subscribe.advance_number(services, subscription, event.number)
+            subscribe.advance_number(services, subscription, number)
             return
         except Conflict:
             continue  # the case moved at this moment
@@ -125,9 +130,10 @@ def process(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     row = pending(services, case)[0]
     message = pas.read_notification(parse_object(row.body))
     for event in _events_of(message, row.event_number):
-        if event.response_bundle is None or _is_old(event.response_bundle, facts, services, case):
+        bundle = event.response_bundle
+        if bundle is None or not _is_ours(services, case, facts, bundle) or _is_old(bundle, facts, services, case):
             continue
-        case = answer.take_notification(services, case, facts, row.body, event.response_bundle)
+        case = answer.take_notification(services, case, facts, row.body, bundle)
         facts = read_facts(case.facts)
     with services.store.begin() as tx:
         tx.notifications.finish(row.tenant_id, row.notification_id, services.clock.now(), case_id=case.case_id)
@@ -145,8 +151,14 @@ def set_aside(services: Services, case: CaseRow, why: str) -> None:
 
 def _events_of(message: pas.NotificationMessage, number: int) -> Iterator[pas.NotificationEvent]:
     for position, event in enumerate(message.events):
-        if (event.number if event.number is not None else -1 - position) == number:
+        if _number(event, position) == number:
             yield event
+
+
+def _is_ours(services: Services, case: CaseRow, facts: Facts, bundle: Json) -> bool:
+    """Whether an answer is still one to the request in force: that may have changed since it came."""
+    ours = {row.claim_identifier for row in in_force(services, case, facts)}
+    return not ours.isdisjoint(answer.claim_identifiers(bundle))
 
 
 def _is_old(bundle: Json, facts: Facts, services: Services, case: CaseRow) -> bool:

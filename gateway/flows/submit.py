@@ -308,6 +308,10 @@ def _stop(
     is_final = isinstance(decision, GiveUp)
     received = exchange.response_bytes if exchange else b""
     request = ledger.load_object(services, case, row.request_digest)
+    left = bool(row.http_status) or row.state == "unknown" or row.inquired
+    if left and facts.sent != row.submission_id:
+        facts = replace(facts, sent=row.submission_id)
+        case = answer.record_sending(services, case, facts, row, request)
     about = Item.body(received, exchange.media_type or "application/octet-stream") if received and exchange else None
     act = Act(
         verb="payer-response" if about else "hold",
