@@ -10,11 +10,11 @@ import sys
 
 
 def main() -> None:
-    """Entry point of `pa-gateway`. `elm` needs nothing of the house and does not wait for it to be imported."""
-    if sys.argv[1:2] == ["elm"]:
-        from gateway.cli.alone import run_elm
+    """Entry point of `pa-gateway`. Groups that work on files do not wait for the house to be imported."""
+    from gateway.cli.alone import ALONE, run_alone
 
-        run_elm()
+    if sys.argv[1:2] and sys.argv[1] in ALONE:
+        run_alone(sys.argv[1])
         return
     os.umask(0o077)  # what this process writes is for its own user alone (security T37)
     from gateway.cli.commands import build_cli

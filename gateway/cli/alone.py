@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from typing import Final
 
 import typer
 
-from gateway.cli.elm import elm
 from gateway.errors import GatewayError
 
+ALONE: Final = {
+    "elm": ("gateway.cli.elm", "elm"),
+    "fhirpath": ("gateway.cli.paths", "fhirpath"),
+    "questionnaire": ("gateway.cli.questionnaires", "questionnaires"),
+}
+"""Groups that work on files: no settings, no database. Name, module, and the group in it."""
 
-def run_elm() -> None:
-    """Run `pa-gateway elm …`; an error of ours is one sentence on standard error and exit code 1, as everywhere."""
+USAGE: Final = 2
+
+
+def run_alone(group: str) -> None:
+    """Run `pa-gateway GROUP …`; an error of ours is one sentence on standard error and an exit code, as everywhere."""
+    module, name = ALONE[group]
     app = typer.Typer(name="pa-gateway", no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_root)
-    app.add_typer(elm, name="elm")
+    app.add_typer(getattr(importlib.import_module(module), name), name=group)
     try:
         app()
     except GatewayError as error:
         print(error.diagnostics(), file=sys.stderr)  # noqa: T201
-        sys.exit(1)
+        sys.exit(USAGE if error.reason.startswith("usage.") else 1)
 
 
 def _root() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli import cases, checks, demo, elm, forms, harness, serve
+from gateway.cli import cases, checks, demo, elm, forms, harness, paths, questionnaires, serve
 
 HELP = "Prior-authorization gateway: a completed order in, a decided authorization and checkable evidence out."
 
@@ -19,7 +19,9 @@ def build_cli() -> typer.Typer:
         ("case", cases.cases),
         ("form", forms.forms),
         ("evidence", cases.evidence_commands),
+        ("questionnaire", questionnaires.questionnaires),
         ("elm", elm.elm),
+        ("fhirpath", paths.fhirpath),
         ("harness", harness.harness),
         ("settings", checks.settings),
     ):

@@ -63,25 +63,26 @@ def evaluate(
 def _evaluated(
     libraries: list[Path], data: Path | None, now: str, pairs: list[str], defines: list[str], patient: str | None
 ) -> dict[str, Any]:
-    instant, parameters = _instant(now), _parameters(pairs)
+    at, parameters = instant(now), _parameters(pairs)
     try:
-        return evaluate_files(libraries, data, now=instant, parameters=parameters, defines=defines, patient=patient)
+        return evaluate_files(libraries, data, now=at, parameters=parameters, defines=defines, patient=patient)
     except ReasoningError as error:
         return {"defines": {}, "errors": {libraries[0].stem: {"code": error.reason, "message": error.message}}}
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
+    """The instant that `--now` names; the clock's without it. Raises InputError `usage.now`."""
     if not text:
         return SystemClock().now()
     try:
-        instant = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
-        instant = datetime.min
-    if instant.tzinfo is None:
+        found = datetime.min
+    if found.tzinfo is None:
         raise InputError(
             "Write --now as an ISO instant with an offset, e.g. 2026-06-01T09:00:00-06:00.", code="usage.now"
         )
-    return instant
+    return found
 
 
 def _parameters(pairs: list[str]) -> dict[str, str]:
