@@ -6,7 +6,6 @@ payer that wants nothing closes it. The evaluation and everything it rests on be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -20,6 +19,7 @@ from gateway.clinical.chart import order_day
 from gateway.clinical.evaluate import Evaluation, evaluate
 from gateway.clinical.rules import Rule, choose_rule
 from gateway.fhir import Json
+from gateway.fhir.reading import objects, one, text
 from gateway.flows import ledger
 from gateway.flows.extract import Snapshot, load_snapshot
 from gateway.flows.ledger import Act, Item
@@ -30,6 +30,8 @@ STOPS = frozenset({"GAP", "INDETERMINATE", "RED_FLAG_INCOMPLETE"})
 """Verdicts that hold a case until the chart changes, time passes or a person overrides."""
 RECHECK_AFTER = timedelta(days=1)
 """How often a held case without a known end is looked at again."""
+STILL_CONDITIONAL = "The payer's forms are complete and it still does not say what it wants; ask it by phone."
+"""Sentence where asking again after the forms brings no answer."""
 _S = CaseState
 _CLOSING = {
     NeedAction.CLOSE_NOT_COVERED: _S.NOT_COVERED,
@@ -56,13 +58,14 @@ def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     order = snapshot.require(case.order_reference).resource
     rule = _rule_for(services, case, snapshot, order)
     found = _evaluate(services, case, snapshot, order, rule) if rule else None
-    settled = settle(services, facts, found)
+    settled, action = settle(services, facts, found), NeedAction(facts.need_action)
     trace = provenance.salted_record("evaluation", _trace(found, rule))
     changed = replace(
         facts.succeeded("check-rules"),
         evaluation=Item.body(trace, "application/json").digest,
         verdict=found.verdict if found else "",
         lines=_lines(found),
+        forms=facts.forms if facts.forms_fetched or action in NEEDS_FORMS else (),
         held_until=settled.wake.isoformat() if settled.wake else "",
     )
     act = Act(
@@ -110,8 +113,19 @@ def settle(services: Services, facts: Facts, found: Evaluation | None) -> Settle
     if found is not None and found.verdict in STOPS and not facts.is_overridden:  # (3)
         return _held(services, found)
     if action in NEEDS_FORMS:  # (4)
-        return Settlement(state=_S.DOCUMENTING)
+        return _documented(action, facts)
     return Settlement(state=_S.READY)
+
+
+def _documented(action: NeedAction, facts: Facts) -> Settlement:
+    """Where a case goes that needs forms: to them, or on where they are complete already."""
+    if not facts.forms_fetched or not facts.forms or any(form.status != "completed" for form in facts.forms):
+        return Settlement(state=_S.DOCUMENTING)
+    if action is NeedAction.DOCUMENT_ONLY:
+        return Settlement(state=_S.DOCUMENTED)
+    if action in NEEDS_AUTHORIZATION:
+        return Settlement(state=_S.READY)
+    return Settlement(state=_S.NEEDS_ATTENTION, next_action=STILL_CONDITIONAL)
 
 
 def _held(services: Services, found: Evaluation) -> Settlement:
@@ -137,7 +151,7 @@ def _rule_for(services: Services, case: CaseRow, snapshot: Snapshot, order: Json
     return choose_rule(
         services.rules,
         payor_identifiers=services.payer_row(case.payer).identifiers,
-        plan_ids=tuple(str(item.get("value", "")) for item in coverage.get("class") or () if isinstance(item, Mapping)),
+        plan_ids=tuple(text(item.get("value")) for item in objects(coverage.get("class"))),
         state=_practice_state(snapshot),
         code=code,
         on=order_day(order, services.zone_of(snapshot.record), services.clock.now())[0],
@@ -192,8 +206,7 @@ def _plain(value: Any) -> Any:
 def _practice_state(snapshot: Snapshot) -> str:
     for kind in ("Location", "Organization"):
         for resource in snapshot.record.of_type(kind):
-            address = resource.get("address")
-            first = address[0] if isinstance(address, list) and address else address
-            if isinstance(first, Mapping) and first.get("state"):
-                return str(first["state"])
+            state = text(one(resource.get("address")).get("state"))
+            if state:
+                return state
     return ""

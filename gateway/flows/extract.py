@@ -16,12 +16,14 @@ import provenance
 from gateway.cases.facts import Facts
 from gateway.cases.states import CaseState
 from gateway.clients.ehr import Fetched
-from gateway.errors import EhrRejected, NotFound
+from gateway.errors import EhrRejected, InputError, NotFound
 from gateway.fhir import Json
 from gateway.fhir.json import parse_json
-from gateway.fhir.references import read_reference
+from gateway.fhir.reading import text
+from gateway.fhir.references import read_reference, reference_text
 from gateway.flows import ledger
 from gateway.flows.ledger import Act, Item
+from gateway.flows.orders import CLOSED_STATUSES, is_expedited, patient_reference, service_of
 from gateway.flows.services import Services
 from gateway.flows.subjects import labels
 from gateway.profiles.pas_2_2_1 import service_days
@@ -80,6 +82,7 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     ehr = services.ehr(case.ehr_id)
     patient_id = case.patient_reference.partition("/")[2]
     order = ehr.read(*case.order_reference.split("/", 1))
+    _require_usable(order.resource, case)
     chart = ehr.chart(patient_id)
     fetched = _unique([order, *chart.fetched, *_roles(services, case, order.resource)])
     manifest = provenance.salted_record(
@@ -105,13 +108,38 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         act,
         to=CaseState.CHECKING if case.state == CaseState.RECEIVED else None,
         facts=replace(facts.succeeded("extract"), snapshot=hashlib.sha256(manifest).hexdigest()),
-        changes={**labels(patient), "signed_at": signed_at, "service_on": service_days(order.resource)[0]},
+        changes={**labels(patient), **_service(order.resource), "signed_at": signed_at},
     )
+
+
+def _require_usable(order: Json, case: CaseRow) -> None:
+    """The order as it stands in the EHR is open and this patient's. Raises InputError: a person has to look (T15)."""
+    if patient_reference(order) and read_reference(patient_reference(order)).relative != case.patient_reference:
+        raise InputError(
+            "The order in the EHR is another patient's than when it was posted; cancel this case and correct the order.",
+            code="patient.mismatch",
+        )
+    if text(order.get("status")) in CLOSED_STATUSES:
+        raise InputError(
+            "The order is closed in the EHR; cancel this case, or open the order again and check the case again.",
+            code="order.status",
+        )
+
+
+def _service(order: Json) -> dict[str, Any]:
+    """What lists show and rules are chosen by, from the order as it stands now."""
+    code, words = service_of(order)
+    return {
+        "service_code": code,
+        "service_display": words,
+        "is_expedited": is_expedited(order),
+        "service_on": service_days(order)[0],
+    }
 
 
 def _roles(services: Services, case: CaseRow, order: Json) -> tuple[Fetched, ...]:
     """Roles of the requesting practitioner: a request names people in their role, orders often do not."""
-    requester = read_reference(str((order.get("requester") or {}).get("reference", "")))
+    requester = read_reference(reference_text(order.get("requester")))
     if requester.type != "Practitioner":
         return ()
     ehr = services.ehr(case.ehr_id)

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,7 +20,7 @@ from gateway.cases.facts import read_facts
 from gateway.errors import AccessError, InputError, NotFound
 from gateway.fhir import Json
 from gateway.fhir.bundle import build_bundle
-from gateway.fhir.references import read_reference
+from gateway.fhir.references import read_reference, reference_text
 from gateway.flows import ledger
 from gateway.flows.extract import Snapshot, load_snapshot, references_in
 from gateway.flows.services import Services
@@ -102,7 +102,7 @@ def _visible(snapshot: Snapshot, case: CaseRow) -> list[Json]:
         wanted.extend(references_in(resource))
     roles = [item.resource for item in snapshot.kept if item.resource["resourceType"] == "PractitionerRole"]
     for role in roles:
-        if str((role.get("practitioner") or {}).get("reference", "")) in seen:
+        if read_reference(reference_text(role.get("practitioner"))).relative in seen:
             seen.setdefault(f"PractitionerRole/{role.get('id')}", role)
     return list(seen.values())
 
@@ -130,7 +130,7 @@ def _search(visible: list[Json], kind: str, query: list[tuple[str, str]]) -> lis
 def _refers(*names: str) -> Callable[[Json, str], bool]:
     def test(resource: Json, wanted: str) -> bool:
         references = (resource.get(name) for name in names)
-        held = {read_reference(str(r.get("reference", ""))).relative for r in references if isinstance(r, Mapping)}
+        held = {read_reference(reference_text(item)).relative for item in references}
         return any(item == wanted or item.partition("/")[2] == wanted for item in held if item)
 
     return test
@@ -160,7 +160,7 @@ def _require(resource: Json | None) -> Json:
 
 def _case_of(services: Services, token: str) -> CaseRow:
     payload, _, mac = token.partition(".")
-    if not mac or not hmac.compare_digest(mac, _mac(services, payload.encode())):
+    if not hmac.compare_digest(mac.encode(), _mac(services, payload.encode()).encode()):
         raise AccessError("This token was not issued here.", code="login", status=401)
     try:
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

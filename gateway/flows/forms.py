@@ -19,6 +19,7 @@ from gateway.clients.payer import Exchange
 from gateway.errors import Conflict, InputError, NotFound, PayerRejected, PayerUnreadable
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
+from gateway.fhir.references import reference_text
 from gateway.flows import ledger, request
 from gateway.flows.actors import Actor
 from gateway.flows.extract import Snapshot, load_snapshot, references_in
@@ -59,7 +60,7 @@ def fetch(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     exchange = services.payer(case.payer).questionnaire_package(dump_json(parameters))
     answer = _read(exchange)
     package = Item.body(exchange.response_bytes, exchange.media_type or "application/fhir+json")
-    found = tuple(_form_fact(position, parts, package.digest) for position, parts in enumerate(answer.packages))
+    found = _form_facts(answer, package.digest, facts.forms)
     act = Act(
         verb="form-receive",
         about=(package,),
@@ -75,15 +76,19 @@ def fetch(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
 
 
 def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
-    """Prefill the first form that has no answers yet, and record what every answer came from."""
+    """Prefill the first form that has no answers yet, and record what every answer came from.
+
+    What people answered in an earlier round of the case stays.
+    """
     form = next(item for item in facts.forms if not item.response)
     snapshot = load_snapshot(services, case, facts)
     parts, launch = load_package(services, case, form), _launch(services, case, snapshot)
+    earlier = ledger.load_object(services, case, form.earlier) if form.earlier else None
     draft = populate(
         parts,
         launch,
         snapshot.record,
-        None,
+        {**parse_json(earlier), "status": "in-progress"} if earlier else None,
         services.clock.now(),
         services.new_id,
         _evaluator(services, parts, launch, snapshot.record),
@@ -91,10 +96,11 @@ def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     )
     body, trace = dump_json(draft.response), provenance.salted_record("population", trace_of(draft))
     package = ledger.load_object(services, case, form.package)
+    revised = (_response_item(case, form, earlier, role="revision"),) if earlier else ()
     act = Act(
         verb="populate-auto-client",
         about=(_response_item(case, form, body, elements=answer_ids(draft.response)),),
-        sources=(*_sources(draft, snapshot), Item.body(package), Item.body(trace, "application/json")),
+        sources=(*revised, *_sources(draft, snapshot), Item.body(package), Item.body(trace, "application/json")),
         note={"form": form.title[:200], "count": sum(bool(answer.value) for answer in draft.answers)},
     )
     changed = facts.succeeded("populate").with_form(
@@ -146,6 +152,10 @@ def complete(services: Services, actor: Actor, case_id: str, form_id: str) -> Ca
         completed = replace(form, response=_sha(body), status="completed", open_required=())
         changed = facts.with_form(completed)
         to = _after_forms(changed)
+        if to is _S.CHECKING:
+            changed = replace(
+                changed, need="", evaluation=""
+            )  # now that its forms are filled, the payer is asked again
         act = Act(
             verb="manual-answer",
             about=(_response_item(case, form, body),),
@@ -300,11 +310,26 @@ def _read(exchange: Exchange) -> PackageAnswer:
         raise PayerUnreadable("The payer's forms cannot be read.", body=exchange.response_bytes) from None
 
 
-def _form_fact(position: int, parts: FormPackageParts, package: str) -> FormFact:
-    title = str(parts.questionnaire.get("title") or parts.questionnaire.get("name") or "Payer form")
-    return FormFact(
-        form_id=str(position + 1), canonical=parts.canonical, title=title, package=package, position=position
-    )
+def _form_facts(answer: PackageAnswer, package: str, before: Sequence[FormFact]) -> tuple[FormFact, ...]:
+    """The forms of an answer; one that the case had before keeps its id and the answers of people."""
+    known = {form.canonical: form for form in before if form.response or form.earlier}
+    last = max((int(form.form_id) for form in known.values()), default=0)
+    found = []
+    for position, parts in enumerate(answer.packages):
+        earlier = known.pop(parts.canonical, None)
+        last += earlier is None
+        title = str(parts.questionnaire.get("title") or parts.questionnaire.get("name") or "Payer form")
+        found.append(
+            FormFact(
+                form_id=earlier.form_id if earlier else str(last),
+                canonical=parts.canonical,
+                title=title,
+                package=package,
+                position=position,
+                earlier=(earlier.response or earlier.earlier) if earlier else "",
+            )
+        )
+    return tuple(found)
 
 
 def _referenced(case: CaseRow, snapshot: Snapshot) -> list[Json]:
@@ -317,8 +342,8 @@ def _referenced(case: CaseRow, snapshot: Snapshot) -> list[Json]:
 
 def _launch(services: Services, case: CaseRow, snapshot: Snapshot) -> LaunchContext:
     order = snapshot.require(case.order_reference).resource
-    encounter = snapshot.get(str((order.get("encounter") or {}).get("reference", "")))
-    requester = snapshot.get(str((order.get("requester") or {}).get("reference", "")))
+    encounter = snapshot.get(reference_text(order.get("encounter")))
+    requester = snapshot.get(reference_text(order.get("requester")))
     return LaunchContext(
         patient=snapshot.require(case.patient_reference).resource,
         order=order,

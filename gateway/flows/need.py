@@ -18,7 +18,7 @@ from gateway.clients.payer import Exchange
 from gateway.errors import InputError, PayerRejected, PayerUnreadable
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
-from gateway.fhir.references import read_reference
+from gateway.fhir.references import read_reference, reference_text
 from gateway.flows import facade, ledger
 from gateway.flows.extract import Snapshot, load_snapshot
 from gateway.flows.ledger import Act, Item
@@ -71,7 +71,7 @@ def _body(exchange: Exchange) -> Json:
 
 def _hook_request(services: Services, case: CaseRow, snapshot: Snapshot, service: crd.CdsService) -> dict[str, Any]:
     order = snapshot.require(case.order_reference).resource
-    encounter = read_reference(str((order.get("encounter") or {}).get("reference", ""))).id
+    encounter = read_reference(reference_text(order.get("encounter"))).id
     patient_id = case.patient_reference.partition("/")[2]
     context: dict[str, Any] = {"userId": _user(order), "patientId": patient_id}
     if encounter:
@@ -115,7 +115,7 @@ def _hook_request(services: Services, case: CaseRow, snapshot: Snapshot, service
 
 def _user(order: Json) -> str:
     for name in ("requester", "orderer", "prescriber", "sender"):
-        reference = read_reference(str((order.get(name) or {}).get("reference", "")))
+        reference = read_reference(reference_text(order.get(name)))
         if reference.type in ("Practitioner", "PractitionerRole"):
             return reference.relative
     raise InputError(
@@ -166,9 +166,15 @@ def _record(services: Services, case: CaseRow, facts: Facts, exchange: Exchange,
         questionnaires=need.info.questionnaires if need.info else (),
         coverage_information=hashlib.sha256(kept).hexdigest() if annotated else "",
         write_backs=write_backs,
+        forms_fetched=facts.forms_fetched and _has_forms(facts, need.info.questionnaires if need.info else ()),
     )
     objects = [(kept, "application/fhir+json")] if annotated else []
     return ledger.append(services, case, act, facts=changed, objects=objects)
+
+
+def _has_forms(facts: Facts, wanted: tuple[str, ...]) -> bool:
+    """Whether the forms that were fetched are still those that the payer names."""
+    return set(wanted) <= set(facts.questionnaires) | {form.canonical for form in facts.forms}
 
 
 def _no_discovery(services: Services, case: CaseRow, facts: Facts) -> CaseRow:

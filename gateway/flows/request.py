@@ -9,7 +9,8 @@ from gateway.errors import NotFound
 from gateway.fhir import Json
 from gateway.fhir.check import check_structure
 from gateway.fhir.json import dump_json, parse_json
-from gateway.fhir.references import read_reference
+from gateway.fhir.reading import one, text
+from gateway.fhir.references import read_reference, reference_text
 from gateway.flows import ledger
 from gateway.flows.extract import Snapshot, load_snapshot
 from gateway.flows.packet import DOCUMENT_CODE, insurer_and_requestor
@@ -86,15 +87,15 @@ def with_coverage_information(services: Services, case: CaseRow, facts: Facts, s
 
 
 def _requester(snapshot: Snapshot, order: Json) -> tuple[Json | None, Json | None]:
-    reference = read_reference(str((order.get("requester") or {}).get("reference", "")))
+    reference = read_reference(reference_text(order.get("requester")))
     found = snapshot.get(reference.relative) if reference.relative else None
     if found is None:
         return None, None
     if reference.type == "PractitionerRole":
-        inner = snapshot.get(str((found.resource.get("practitioner") or {}).get("reference", "")))
+        inner = snapshot.get(reference_text(found.resource.get("practitioner")))
         return (inner.resource if inner else None), found.resource
     for role in snapshot.record.of_type("PractitionerRole"):
-        held = read_reference(str((role.get("practitioner") or {}).get("reference", ""))).relative
+        held = read_reference(reference_text(role.get("practitioner"))).relative
         if held == reference.relative:
             return found.resource, role
     return found.resource, None
@@ -102,9 +103,9 @@ def _requester(snapshot: Snapshot, order: Json) -> tuple[Json | None, Json | Non
 
 def _service_days(services: Services, order: Json) -> tuple[date, date]:
     """Days of service the order names; without any, sixty days from today, as the order has not been scheduled."""
-    period = order.get("occurrencePeriod") or {}
-    start = str(order.get("occurrenceDateTime") or period.get("start") or "")[:10]
-    end = str(period.get("end") or "")[:10]
+    period = one(order.get("occurrencePeriod"))
+    start = (text(order.get("occurrenceDateTime")) or text(period.get("start")))[:10]
+    end = text(period.get("end"))[:10]
     today = services.clock.now().date()
     try:
         first = max(date.fromisoformat(start), today) if start else today
