@@ -151,7 +151,7 @@ class LogicSession:
 
 
 class IsolatedDefines:
-    """`DefineEvaluator` over a worker process. Arguments as `gateway.reasoning.elm.ElmDefines`."""
+    """`DefineEvaluator` and `InlineEvaluator` over a worker process. Arguments as `ElmDefines`."""
 
     def __init__(
         self,
@@ -188,6 +188,13 @@ class IsolatedDefines:
             answer = self._session.ask({"define": define, "library": library})
             self._known[key] = _result(answer, library)
             self.lines[key] = tuple(str(one) for one in answer.get("lines") or ())
+        return self._known[key]
+
+    def evaluate_elm(self, elm: str, name: str = "") -> DefineResult:
+        """Value of logic that the form carries inline, asked once. Never raises for logic."""
+        key = (name, elm)
+        if key not in self._known:
+            self._known[key] = _result(self._session.ask({"define": name, "elm": elm}), None)
         return self._known[key]
 
     def close(self) -> None:

@@ -179,11 +179,12 @@ def _form_session(session: Mapping[str, Any]) -> Answer:
 
     def answer(request: Mapping[str, Any]) -> Any:
         name, library = str(request["define"]), request.get("library")
-        result = defines.evaluate(name, library)
+        inline = request.get("elm")
+        result = defines.evaluate_elm(inline, name) if inline else defines.evaluate(name, library)
         if result.error:
             return {"error": result.error, "library": result.library}
         sources = [[one.reference, one.version, one.element] for one in result.sources]
-        lines = defines.explain(name, library).lines()
+        lines = () if inline else defines.explain(name, library).lines()
         return {"value": result.value, "library": result.library, "sources": sources, "lines": list(lines)}
 
     return answer

@@ -11,9 +11,10 @@ from gateway.fhir import Json
 from gateway.reasoning.defines import DefineResult
 from gateway.reasoning.elm.binding import bind_parameters
 from gateway.reasoning.elm.engine import Engine, result_of
-from gateway.reasoning.elm.library import Define
+from gateway.reasoning.elm.library import CompiledLibrary, Define, LibrarySet, load_library
 from gateway.reasoning.elm.package import read_package
 from gateway.reasoning.elm.state import Budget, Outcome
+from gateway.reasoning.elm.terminology import Terminology
 from gateway.reasoning.elm.trace import Explanation, explain
 from gateway.reasoning.record import RecordSnapshot
 
@@ -23,7 +24,7 @@ STOPPED = "The payer's logic was stopped after an error in another part of it."
 
 
 class ElmDefines:
-    """Runs the defines that a form names. Implements `DefineEvaluator`.
+    """Runs the defines that a form names. Implements `DefineEvaluator` and `InlineEvaluator`.
 
     `libraries` are FHIR Library resources, `value_sets` ValueSet resources of the package. `contexts` are
     resources by launch-context name, `order` is bound to the parameters that packages use for it. `clock` is
@@ -47,16 +48,22 @@ class ElmDefines:
         self._on_error = on_error
         self._failed = False
         self._known: dict[Define, Outcome] = {}
-        parameters = bind_parameters(self.package.libraries.libraries, contexts or {}, order)
-        self._engine = Engine(
-            self.package.libraries,
-            value_sets,
-            record,
-            now=now,
-            parameters=parameters,
-            patient=patient,
-            budget=Budget(clock=clock),
-        )
+        terminology, budget = Terminology(value_sets), Budget(clock=clock)
+
+        def engine_of(*inline: CompiledLibrary) -> Engine:
+            libraries = (*self.package.libraries.libraries, *inline)
+            return Engine(
+                LibrarySet(libraries),
+                terminology,
+                record,
+                now=now,
+                parameters=bind_parameters(libraries, contexts or {}, order),
+                patient=patient,
+                budget=budget,
+            )
+
+        self._engine_of = engine_of
+        self._engine = engine_of()
 
     def evaluate(self, define: str, library: str | None = None) -> DefineResult:
         """Value of a define; `library` is the name the form uses. Never raises for logic."""
@@ -72,12 +79,30 @@ class ElmDefines:
         found = target.defines.get(define)
         if found is None:
             raise ReasoningError("The library has no define of the name that the form uses.", code="elm.define")
-        if found not in self._known:
+        return self._outcome_of(found, self._engine)
+
+    def evaluate_elm(self, elm: str, name: str = "") -> DefineResult:
+        """Value of logic that the form itself carries, compiled: a whole library, which may include those of the
+        package. Its expression is the one called `name`, else the only or last one. Never raises for logic.
+        """
+        try:
+            library = load_library(elm.encode())
+            define = library.defines.get(name) or next(
+                (one for one in reversed(library.defines.values()) if not one.is_context), None
+            )
+            if define is None:
+                raise ReasoningError("The logic of the question has no expression.", code="elm.define")
+            return result_of(self._outcome_of(define, self._engine_of(library)))
+        except ReasoningError as error:
+            return DefineResult(error=error.message)
+
+    def _outcome_of(self, define: Define, engine: Engine) -> Outcome:
+        if define not in self._known:
             if self._failed and self._on_error == "stop":
                 raise ReasoningError(STOPPED, code="elm.stopped")
-            self._known[found] = self._engine.outcome_of(found)
-            self._failed = self._failed or self._known[found].error is not None
-        return self._known[found]
+            self._known[define] = engine.outcome_of(define)
+            self._failed = self._failed or self._known[define].error is not None
+        return self._known[define]
 
     def explain(self, define: str, library: str | None = None) -> Explanation:
         """What decided a define, for people. Raises as `outcome`."""
