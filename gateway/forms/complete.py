@@ -9,6 +9,7 @@ from gateway.errors import InputError
 from gateway.fhir import Json
 from gateway.forms.session import FormSession, response_as_sent
 from gateway.forms.validate import Finding, check_sheet
+from gateway.profiles import dtr_sdc
 from gateway.profiles.dtr_guide import OriginAuthor
 
 
@@ -21,15 +22,19 @@ def complete(
 ) -> dict[str, Any]:
     """The completed response as it is sent: without switched-off or empty items and private marks.
 
-    `author` is the person who completes it. Raises InputError: `form.author` without one, `form.blocked`
-    when the form cannot be completed here, `form.incomplete` while required questions are open,
-    `form.invalid` when an answer does not fit; `expression` holds the addresses, comma separated.
+    `author` is the person who completes it. Raises InputError: `form.author` without one, `form.adaptive`
+    when only the payer's service may complete it, `form.blocked` when the form cannot be completed here,
+    `form.incomplete` while required questions are open, `form.invalid` when an answer does not fit;
+    `expression` holds the addresses, comma separated.
     """
     if not author.is_known:
         raise InputError("Only a person can complete a form.", code="form.author")
+    if dtr_sdc.is_adaptive(questionnaire):
+        text = "The payer's service completes this form; ask it for the next questions."
+        raise InputError(text, code="form.adaptive", status=422)
     session = session or FormSession.of_response(questionnaire)
     sheet = session.sheet(response)
-    _require_complete(check_sheet(session, sheet))
+    require_fit(check_sheet(session, sheet))
     done = response_as_sent(session, sheet)
     done |= {"status": _completed_status(response), "authored": session.launch_time(now)}
     if author.practitioner:
@@ -41,7 +46,8 @@ def _completed_status(response: Json) -> str:
     return "amended" if response.get("status") in ("amended", "completed") else "completed"
 
 
-def _require_complete(findings: list[Finding]) -> None:
+def require_fit(findings: list[Finding]) -> None:
+    """Raise InputError for the most telling kind of error among the findings; see `complete`."""
     errors = [finding for finding in findings if finding.severity == "error"]
     for code, reason, sentence in (
         ("blocked", "form.blocked", "The form cannot be completed here"),

@@ -37,6 +37,7 @@ KNOWN_TYPES: Final = QUESTION_TYPES | {"group", "display"}
 MAX_ITEMS: Final = 3_000
 """Items of a form that are read; a larger one is refused as a whole."""
 MAX_DEPTH: Final = 30
+TOO_LARGE: Final = "The form is too large to be shown here."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +142,6 @@ def read_definition(questionnaire: Json) -> FormDefinition:
 def _form_blockers(questionnaire: Json) -> Iterator[str]:
     if questionnaire.get("resourceType") != "Questionnaire":
         yield "The package holds no readable form."
-    if dtr_sdc.is_adaptive(questionnaire):
-        yield "The form is filled question by question by the payer's service."
     if dtr_sdc.is_signature_required(questionnaire):
         yield "The form demands a signature on the answers."
     if questionnaire.get("modifierExtension"):
@@ -161,8 +160,8 @@ class _Reader:
     def items(self, raw: Any, parent: ItemDefinition | None, depth: int) -> tuple[ItemDefinition, ...]:
         if not isinstance(raw, list) or not raw:
             return ()
-        if depth > MAX_DEPTH or len(self._seen) > MAX_ITEMS:
-            self.blockers.append("The form is too large to be shown here.")
+        if depth > MAX_DEPTH or len(self._seen) + len(raw) > MAX_ITEMS:
+            self.blockers.append(TOO_LARGE)
             return ()
         return tuple(self._item(item, parent, depth) for item in raw if isinstance(item, Mapping))
 

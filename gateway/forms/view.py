@@ -21,6 +21,7 @@ from gateway.forms.slots import Slot
 from gateway.forms.validate import check_sheet
 from gateway.profiles import dtr_sdc
 from gateway.profiles.dtr_guide import DtrGuide, OriginAuthor
+from gateway.profiles.dtr_next_question import contained_form
 from gateway.profiles.dtr_package import FormPackageParts
 from gateway.profiles.dtr_sdc import value_of
 from gateway.reasoning.record import RecordSnapshot
@@ -136,6 +137,8 @@ class FormView:
     open_required: tuple[str, ...]
     blockers: tuple[str, ...]
     """Sentences after "cannot be completed here: "."""
+    is_adaptive: bool = False
+    """Whether the payer's service asks the questions set by set and completes the form."""
 
     def __iter__(self) -> Iterator[FormRow]:
         return iter(self.rows)
@@ -143,6 +146,15 @@ class FormView:
     @property
     def can_be_completed(self) -> bool:
         """Whether a person may complete it now."""
+        return not self.is_adaptive and self._is_fit
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether a person may ask the payer's service for the next questions now."""
+        return self.is_adaptive and self._is_fit and self.status == "in-progress"
+
+    @property
+    def _is_fit(self) -> bool:
         return not self.blockers and not self.open_required and not any(row.error for row in self.rows if row.enabled)
 
     @property
@@ -163,6 +175,8 @@ class FormView:
             "open_required": list(self.open_required),
             "blockers": list(self.blockers),
             "can_be_completed": self.can_be_completed,
+            "is_adaptive": self.is_adaptive,
+            "can_continue": self.can_continue,
             "rows": [row.as_json() for row in self.rows],
         }
 
@@ -226,6 +240,7 @@ def form_view(
             if slot.address in enabled.addresses and is_open(slot, enabled.addresses)
         ),
         blockers=(*session.blockers, *enabled.undecided),
+        is_adaptive=dtr_sdc.is_adaptive(session.package.questionnaire) or contained_form(response) is not None,
     )
 
 

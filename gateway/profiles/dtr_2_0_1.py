@@ -63,6 +63,16 @@ def build_response_header(context: ResponseContext) -> dict[str, Any]:
     }
 
 
+def build_next_question(response: Json) -> dict[str, Any]:
+    """Input of `$next-question`: the bare response, which 2.1 takes too (its own names contradict each other)."""
+    return dict(response)
+
+
+def adaptive_profile() -> str:
+    """Empty: these versions have no profile of their own for it."""
+    return ""
+
+
 __all__ = [
     "AUTO",
     "AUTO_SERVER",
@@ -74,6 +84,8 @@ __all__ = [
     "OriginAuthor",
     "PackageAnswer",
     "ResponseContext",
+    "adaptive_profile",
+    "build_next_question",
     "build_package_parameters",
     "build_response_header",
     "information_origin",

@@ -14,6 +14,7 @@ from gateway.errors import InputError
 from gateway.fhir import Json
 from gateway.profiles import dtr_urls as urls
 from gateway.profiles.dtr_guide import Origin, OriginAuthor, ResponseContext
+from gateway.profiles.dtr_next_question import build_wrapped
 from gateway.profiles.dtr_origin import MACHINE_CODES, build_origin, intended_use, read_answer_origin, references
 from gateway.profiles.dtr_package import FormPackageParts, PackageAnswer, build_parameters, read_package_answer
 
@@ -71,6 +72,16 @@ def build_response_header(context: ResponseContext) -> dict[str, Any]:
     }
 
 
+def build_next_question(response: Json) -> dict[str, Any]:
+    """Input of `$next-question`: Parameters with the response under its name."""
+    return build_wrapped(response)
+
+
+def adaptive_profile() -> str:
+    """Profile of the response to an adaptive form."""
+    return urls.ADAPTIVE_RESPONSE_PROFILE
+
+
 __all__ = [
     "AUTO",
     "AUTO_SERVER",
@@ -82,6 +93,8 @@ __all__ = [
     "OriginAuthor",
     "PackageAnswer",
     "ResponseContext",
+    "adaptive_profile",
+    "build_next_question",
     "build_package_parameters",
     "build_response_header",
     "information_origin",

@@ -77,6 +77,12 @@ class DtrGuide(Protocol):
     def build_response_header(self, context: ResponseContext) -> dict[str, Any]:
         """`meta` and root extensions of a QuestionnaireResponse."""
 
+    def build_next_question(self, response: Json) -> dict[str, Any]:
+        """Input of `$next-question`."""
+
+    def adaptive_profile(self) -> str:
+        """Profile of the response to an adaptive form; empty where the guide has none of its own."""
+
 
 _MODULES: Final = {"2.2": "dtr_2_2_0", "2.0": "dtr_2_0_1", "2.1": "dtr_2_0_1"}
 

@@ -17,6 +17,8 @@ ECR_ALTERNATIVE_EXPRESSION: Final = (
 REQUEST_SPECIFIC: Final = f"{DTR}request-specific"
 CONTAINED_REFERENCE: Final = f"{DTR}containedReference"
 QUESTIONNAIRE_RESPONSE_PROFILE: Final = f"{DTR}dtr-questionnaireresponse"
+ADAPTIVE_RESPONSE_PROFILE: Final = f"{DTR}dtr-questionnaireresponse-adapt"
+ADAPTIVE_FORM_PROFILE: Final = f"{DTR}dtr-questionnaire-adapt"
 
 CRD_CODES: Final = "http://hl7.org/fhir/us/davinci-crd/CodeSystem/coverage-information-codes"
 CRD_CODES_BEFORE_2_2: Final = "http://hl7.org/fhir/us/davinci-crd/CodeSystem/temp"

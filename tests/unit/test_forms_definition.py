@@ -7,19 +7,14 @@ from typing import Any
 import pytest
 
 from gateway.forms.definition import read_definition
-from tests.form_samples import CORE, SDC, form, item
+from tests.form_samples import CORE, form, item
 
 SIGNED = {"url": f"{CORE}questionnaire-signatureRequired", "valueCodeableConcept": {"text": "signature"}}
 
 
-@pytest.mark.requirement("dtr:spec-16")
 @pytest.mark.parametrize(
     "questionnaire, word",
     [
-        (
-            form(item("a", "string"), extension=[{"url": f"{SDC}questionnaireAdaptive", "valueUrl": "http://x"}]),
-            "service",
-        ),
         (form(item("a", "string"), extension=[SIGNED]), "signature"),
         (form(item("a", "string", SIGNED)), "signature"),
         (form(item("a", "question")), "type"),

@@ -131,6 +131,8 @@ def test_json_is_stable_and_writable() -> None:
     assert sorted(raw) == [
         "blockers",
         "can_be_completed",
+        "can_continue",
+        "is_adaptive",
         "open_required",
         "progress",
         "questionnaire",
