@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gateway.reasoning.elm.library import Define, LibrarySet
     from gateway.reasoning.elm.terminology import Terminology
 
-FUEL: Final = 2_000_000
-"""Rows, calls and list elements that one evaluation may touch; about a second of work."""
+FUEL: Final = 1_000_000
+"""Rows, calls and list elements that one evaluation may touch; a real form over 300 resources needs some thousands."""
 MAX_DEPTH: Final = 48
 """Function calls inside each other. CQL has no recursion, so this is generous."""
 MAX_TEXT: Final = 200_000
@@ -32,7 +32,7 @@ class Budget:
     """What one evaluation may use."""
 
     fuel: int = FUEL
-    seconds: float = 1.5
+    seconds: float = 1.0
     """Wall clock; only looked at when `clock` is given."""
     clock: Callable[[], float] | None = None
     """Monotonic seconds, e.g. `time.monotonic`."""
@@ -136,6 +136,10 @@ class State:
         if self.fuel < 0:
             raise LimitReached("The payer's logic needs more work than it may use.")
         self.checkpoint = self.fuel - _PAUSE
+        self.look()
+
+    def look(self) -> None:
+        """Look at the clock, e.g. after a step whose work is not counted. Raises LimitReached when time is over."""
         if self.budget.clock and self.budget.clock() > self.deadline:
             self.fuel = -1
             raise LimitReached("The payer's logic needs more time than it may use.")

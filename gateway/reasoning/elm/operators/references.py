@@ -98,7 +98,7 @@ def build_identifier_ref(compiler: Compiler, node: Json) -> Run:
     return build_expression_ref(compiler, node)
 
 
-@operator("Property")
+@operator("Property", "Search")
 def build_property(compiler: Compiler, node: Json) -> Run:
     path = str(node.get("path"))
     source = _property_source(compiler, node)

@@ -41,6 +41,7 @@ def build_retrieve(compiler: Compiler, node: Json) -> Run:
     plan = _plan(compiler, node)
     codes = _code_filter(compiler, node, plan)
     dates = _date_filters(compiler, node)
+    identified = compiler.optional(node.get("id"))
     related = compiler.optional(node.get("context")) if isinstance(node.get("context"), Mapping) else None
     if listed(node.get("otherFilter")) or listed(node.get("include")):
         raise failure("operator", "The logic retrieves in a way that is not known here.")
@@ -54,6 +55,9 @@ def build_retrieve(compiler: Compiler, node: Json) -> Run:
         found = [rows[place] for place in places]
         for dated in dates:
             found = [one for one in found if dated(one, frame)]
+        if identified is not None:
+            wanted = plained(identified(frame), frame)
+            found = [one for one in found if wanted is not None and one.value.get("id") == wanted]
         if related is not None:
             found = _related(found, related(frame), state)
         state.log.append(Search(plan.type, "codes" if codes else "", len(found)))

@@ -18,7 +18,21 @@ operator("Upper")(unary(lambda text: checked_text(text.upper())))
 operator("Lower")(unary(lambda text: checked_text(text.lower())))
 operator("StartsWith")(binary(lambda text, prefix: text.startswith(prefix)))
 operator("EndsWith")(binary(lambda text, suffix: text.endswith(suffix)))
-operator("Matches")(binary(lambda text, pattern: safe_pattern(pattern).fullmatch(text)))
+
+
+@operator("Matches")
+def build_matches(compiler: Compiler, node: Json) -> Run:
+    text, pattern = parts(compiler, node, 2)
+
+    def run(frame: Frame) -> Any:
+        value, expression = plained(text(frame), frame), plained(pattern(frame), frame)
+        if value is None or expression is None:
+            return None
+        found = safe_pattern(expression).fullmatch(value)
+        frame[0].look()
+        return found
+
+    return run
 
 
 def _substitution(template: str) -> str:
@@ -34,8 +48,8 @@ def build_replace_matches(compiler: Compiler, node: Json) -> Run:
         values = [plained(one(frame), frame) for one in (text, pattern, template)]
         if any(value is None for value in values):
             return None
-        frame[0].spend(1 + len(values[0]) // 50)
         found = safe_pattern(values[1]).substitute(values[0], _substitution(values[2]))
+        frame[0].look()
         return checked_text(found.replace("$\0", "$"))
 
     return run
@@ -92,7 +106,9 @@ def build_split_on_matches(compiler: Compiler, node: Json) -> Run:
         if expression is None:
             return [value]
         # A mark that cannot be in the text stands for each match.
-        return checked_list(safe_pattern(expression).substitute(value.replace("\0", ""), "\0").split("\0"))
+        found = safe_pattern(expression).substitute(value.replace("\0", ""), "\0").split("\0")
+        frame[0].look()
+        return checked_list(found)
 
     return run
 
