@@ -36,6 +36,8 @@ class FormFact:
     """Link ids of enabled required items without an answer."""
     answered: int = 0
     """Answers in the newest response."""
+    earlier: str = ""
+    """Digest of the answers of an earlier round, around which this one is filled; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class WriteBack:
     """Something the EHR has to be told."""
 
     kind: str
-    """coverage-information, task or claim-response."""
+    """coverage-information, task, claim-response or document."""
     digest: str
     """Digest of the object to be written or merged."""
     done: bool = False

@@ -109,6 +109,8 @@ def _own_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
         if not facts.document:
             return "assemble"
         return "release" if submit.decide(services, case, facts).now else None
+    if state is _S.DOCUMENTED and not facts.document:
+        return "assemble"
     if state is _S.SUBMITTING:
         return "conclude" if submit.is_answered(services, case, facts) else "send"
     unsent = any(item.attachment and not item.sent for item in facts.requests)

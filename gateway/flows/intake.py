@@ -23,6 +23,7 @@ from gateway.flows.orders import (
     OrderPointer,
     PostedOrder,
     coverage_references,
+    is_expedited,
     is_id,
     order_identity,
     patient_reference,
@@ -261,7 +262,7 @@ def _draft(services: Services, actor: Actor, posted: Posted, item: _Checked) -> 
         next_action="The gateway asks the payer what is needed.",
         service_code=code,
         service_display=words,
-        is_expedited=order.get("priority") in ("urgent", "asap", "stat"),
+        is_expedited=is_expedited(order),
         **labels(item.patient),
     )
     facts = Facts(

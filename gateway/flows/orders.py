@@ -192,6 +192,11 @@ def order_identity(order: Json, ehr_id: str) -> str:
     return f"{ehr_id}|{order['resourceType']}/{order['id']}"
 
 
+def is_expedited(order: Json) -> bool:
+    """Whether the order is urgent: the payer then has the shorter time to decide."""
+    return order.get("priority") in ("urgent", "asap", "stat")
+
+
 def service_of(order: Json) -> tuple[str, str]:
     """(code, words) of what is ordered, for lists; empty where the order has none. Never longer than a line."""
     names = ("code", "codeCodeableConcept", "medicationCodeableConcept")

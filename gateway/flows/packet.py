@@ -6,6 +6,7 @@ document goes with it. Source: spec/provenance.md §3.1, §4, §6.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 import provenance
-from gateway.cases.facts import Facts
+from gateway.cases.facts import Facts, WriteBack
+from gateway.cases.states import CaseState
 from gateway.clock import write_instant
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
@@ -22,6 +24,7 @@ from gateway.flows import ledger
 from gateway.flows.extract import Kept, Snapshot, load_snapshot, references_in
 from gateway.flows.ledger import Act, Item
 from gateway.flows.services import NPI, Services
+from gateway.flows.subjects import case_task
 from gateway.store.rows import CaseRow, EventRow
 
 DOCUMENT_CODE = "52034-6"
@@ -198,7 +201,30 @@ def _seal(
         note={"count": len(entries), "digest": hashlib.sha256(sealed).hexdigest()},
     )
     changed = replace(facts.succeeded("assemble"), document=hashlib.sha256(sealed).hexdigest())
-    return ledger.append(services, case, act, facts=changed)
+    handed = _hand_over(case, sealed, write_instant(now)) if case.state == CaseState.DOCUMENTED else {}
+    told = tuple(WriteBack(kind=kind, digest=hashlib.sha256(body).hexdigest()) for kind, body in handed.items())
+    changed = replace(changed, write_backs=(*changed.write_backs, *told))
+    objects = [(body, "application/fhir+json") for body in handed.values()]
+    return ledger.append(services, case, act, facts=changed, objects=objects)
+
+
+def _hand_over(case: CaseRow, sealed: bytes, at: str) -> dict[str, bytes]:
+    """What the EHR keeps of a case that ends with its documentation, by kind: the packet and the Task."""
+    kind = {"coding": [{"system": "http://loinc.org", "code": DOCUMENT_CODE}], "text": "prior authorization packet"}
+    content = {"contentType": "application/fhir+json", "data": base64.b64encode(sealed).decode(), "creation": at}
+    document = {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "docStatus": "final",
+        "type": kind,
+        "category": [{"text": "prior authorization"}],
+        "subject": {"reference": case.patient_reference},
+        "date": at,
+        "description": "Sealed documentation for the payer; no authorization was wanted.",
+        "content": [{"attachment": {**content, "title": "Sealed packet"}}],
+        "context": {"related": [{"reference": case.order_reference}]},
+    }
+    return {"document": dump_json(document), "task": case_task(case)}
 
 
 def _provenances(

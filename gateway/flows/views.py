@@ -114,7 +114,7 @@ def is_busy(case: CaseRow, facts: Facts) -> bool:
         not facts.forms_fetched or any(not form.response for form in facts.forms)
     )
     sending = any(item.attachment and not item.sent for item in facts.requests)
-    ready = case.state == CaseState.READY and not facts.document
+    ready = case.state in (CaseState.READY, CaseState.DOCUMENTED) and not facts.document
     return moving or preparing or sending or ready or facts.pending_write_back() is not None
 
 
