@@ -1,112 +1,167 @@
-"""DTR packages of the conformance kit: read, populated and answered without a slip, whatever they carry."""
+"""The public DTR packages with real CQL run over charts made for them; every define answers or is null."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.fhir.json import parse_json
-from gateway.forms.populate import Draft, populate
-from gateway.forms.view import form_view
-from gateway.profiles import dtr_2_0_1, dtr_2_2_0
-from gateway.profiles.dtr_2_2_0 import FormPackageParts, read_package_answer
-from gateway.profiles.dtr_guide import DtrGuide, dtr_guide
+from gateway.reasoning.elm import ElmDefines
 from gateway.reasoning.record import RecordSnapshot
-from tests.form_samples import LAUNCH, NOW
 
-PACKAGES = {
-    "home_oxygen_package_parameters.json": 1,
-    "questionnaire_dinner_order_static.json": 1,
-    "questionnaire_dinner_order_adaptive.json": 1,
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+VERIFIED = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+PATIENT = {
+    "resourceType": "Patient",
+    "id": "p",
+    "meta": {"versionId": "3"},
+    "name": [{"use": "official", "family": "Doe", "given": ["Ann", "Beth"]}],
+    "birthDate": "1960-04-05",
+    "gender": "female",
+    "address": [{"use": "home", "line": ["1 Main St"], "city": "Xton", "state": "CO", "postalCode": "80000"}],
+}
+PRACTITIONER = {
+    "resourceType": "Practitioner",
+    "id": "pr",
+    "name": [{"family": "Who", "given": ["Doc"]}],
+    "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": "1234567893"}],
+}
+ORDER = {
+    "resourceType": "DeviceRequest",
+    "id": "d",
+    "status": "draft",
+    "intent": "order",
+    "codeCodeableConcept": {
+        "coding": [
+            {
+                "system": "https://bluebutton.cms.gov/resources/codesystem/hcpcs",
+                "code": "E0424",
+                "display": "Stationary compressed gas",
+            }
+        ]
+    },
+    "subject": {"reference": "Patient/p"},
+    "encounter": {"reference": "Encounter/e"},
+    "performer": {"reference": "Practitioner/pr"},
+}
+ENCOUNTER = {
+    "resourceType": "Encounter",
+    "id": "e",
+    "status": "finished",
+    "class": {"code": "AMB"},
+    "subject": {"reference": "Patient/p"},
+    "participant": [{"individual": {"reference": "Practitioner/pr"}}],
+    "period": {"start": "2026-05-01", "end": "2026-05-02"},
+    "location": [{"location": {"reference": "Location/l", "display": "Room 1"}}],
+}
+CONDITION = {
+    "resourceType": "Condition",
+    "id": "co",
+    "subject": {"reference": "Patient/p"},
+    "clinicalStatus": {"coding": [{"system": CLINICAL, "code": "active"}]},
+    "verificationStatus": {"coding": [{"system": VERIFIED, "code": "confirmed"}]},
+    "code": {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "J44.9"}]},
+    "onsetDateTime": "2020-01-01",
 }
 
 
-@pytest.fixture(params=sorted(PACKAGES))
-def package(request: pytest.FixtureRequest, corpora: Path) -> FormPackageParts:
-    answer = read_package_answer(parse_json((corpora / "dtr" / request.param).read_bytes()))
-    assert len(answer.packages) == PACKAGES[request.param]
-    return answer.packages[0]
+def observation(name: str, code: str, value: str, day: str) -> dict[str, Any]:
+    unit = "mm[Hg]" if code == "2703-7" else "%"
+    return {
+        "resourceType": "Observation",
+        "id": name,
+        "meta": {"versionId": "7"},
+        "status": "final",
+        "subject": {"reference": "Patient/p"},
+        "code": {"coding": [{"system": "http://loinc.org", "code": code}]},
+        "effectiveDateTime": day,
+        "valueQuantity": {
+            "value": Decimal(value),
+            "unit": unit,
+            "system": "http://unitsofmeasure.org",
+            "code": unit,
+        },
+    }
 
 
-def drafted(package: FormPackageParts, version: str = "2.2.0", previous: Any = None) -> Draft:
-    guide: DtrGuide = dtr_guide(version)
-    return populate(package, LAUNCH, RecordSnapshot(()), previous, NOW, lambda: "qr", None, guide)
+CHART = [
+    PATIENT,
+    PRACTITIONER,
+    ORDER,
+    ENCOUNTER,
+    CONDITION,
+    observation("sat", "59408-5", "85.5", "2026-05-01T10:00:00Z"),
+    observation("po2", "2703-7", "54", "2026-05-01T10:00:00Z"),
+    observation("exercise", "89276-0", "80", "2026-05-03T10:00:00Z"),
+]
 
 
-def answers(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for answer in node.get("answer", ()):
-        yield answer
-        yield from answers(answer)
-    for item in node.get("item", ()):
-        yield from answers(item)
+def resources(value: Any, kind: str) -> Iterator[dict[str, Any]]:
+    """All resources of a type, however deep."""
+    if isinstance(value, dict):
+        if value.get("resourceType") == kind:
+            yield value
+        for one in value.values():
+            yield from resources(one, kind)
+    elif isinstance(value, list):
+        for one in value:
+            yield from resources(one, kind)
 
 
-@pytest.mark.requirement("dtr:spec-14")
-def test_an_unseen_form_is_shown_whole(package: FormPackageParts) -> None:
-    draft = drafted(package)
-    rows = form_view(package, draft).rows
-    assert {row.link_id for row in rows} == set(form_links(package.questionnaire))
-    assert [row for row in rows if row.enabled and row.is_question and not row.values and row.trace is None] == []
+def session_of(corpora: Path, name: str) -> ElmDefines:
+    package = parse_json((corpora / "dtr" / name).read_bytes())
+    return ElmDefines(
+        resources(package, "Library"),
+        resources(package, "ValueSet"),
+        RecordSnapshot(CHART),
+        now=NOW,
+        order=ORDER,
+        on_error="isolate",
+    )
 
 
-def form_links(node: Mapping[str, Any]) -> Iterator[str]:
-    for item in node.get("item", ()):
-        yield item["linkId"]
-        yield from form_links(item)
+PACKAGES = (
+    "home_oxygen_package_parameters.json",
+    "questionnaire_dinner_order_static.json",
+    "questionnaire_dinner_order_adaptive.json",
+)
 
 
-@pytest.mark.requirement("dtr:spec-79")
-def test_logic_that_cannot_run_is_said_and_stops_nothing(package: FormPackageParts) -> None:
-    draft = drafted(package)
-    logic = [trace for trace in draft.answers if trace.language in ("text/cql", "application/elm+json")]
-    assert all(trace.reason_if_empty == "logic cannot be run here" for trace in logic)
-    assert {problem.code for problem in draft.problems} <= {"logic.unavailable", "form.value-set"}
+@pytest.mark.requirement("dtr:spec-62")
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_define_of_a_public_package_runs(corpora: Path, name: str) -> None:
+    session = session_of(corpora, name)
+    assert session.package.broken == {}
+    errors = {}
+    for library in session.package.libraries.libraries:
+        for define in library.defines:
+            found = session.evaluate(define, library.name)
+            if found.error:
+                errors[f"{library.name}.{define}"] = found.error
+    assert errors == {}
 
 
-@pytest.mark.requirement("dtr:spec-137")
-@pytest.mark.parametrize("version", ["2.2.0", "2.0.1"])
-def test_every_answer_has_exactly_one_origin_of_the_version(package: FormPackageParts, version: str) -> None:
-    codes = {"2.2.0": {"auto-client", "auto-server"}, "2.0.1": {"auto"}}[version]
-    for answer in answers(drafted(package, version).response):
-        found = [one for one in answer["extension"] if one["url"].endswith("/information-origin")]
-        assert len(found) == 1
-        assert found[0]["extension"][0]["valueCode"] in codes
-        assert answer["id"]
+@pytest.mark.requirement("dtr:spec-74")
+def test_home_oxygen_answers_come_from_the_chart(corpora: Path) -> None:
+    session = session_of(corpora, PACKAGES[0])
+    main, people = "HomeOxygenTherapyPrepopulation", "BasicClinicalInfoPrepopulation"
+    pressure = session.evaluate("ArterialPartialPressureOfOxygen", main)
+    assert (pressure.value["value"], pressure.value["code"]) == (54, "mm[Hg]")
+    assert {(one.reference, one.version) for one in pressure.sources} == {("Observation/po2", "7")}
+    assert session.evaluate("DeviceRequestDescription", main).value == "HCPCS E0424 - Stationary compressed gas"
+    assert session.evaluate("IsArterialOxygenSaturationExerciseTested", main).value is True
+    assert session.evaluate("OrderingProviderNPI", people).value == "1234567893"
+    assert [one["code"] for one in session.evaluate("RelevantDiagnoses", main).value] == ["J44.9"]
+    assert session.evaluate("FullName", "BasicPatientInfoPrepopulation").value == "Ann B Doe"
 
 
-@pytest.mark.requirement("dtr:spec-71")
-def test_filling_again_gives_the_same(package: FormPackageParts) -> None:
-    first = drafted(package)
-    assert drafted(package, previous=first.response).response == first.response
-
-
-@pytest.mark.requirement("dtr:spec-72")
-def test_a_response_of_the_kit_keeps_what_a_person_said(corpora: Path) -> None:
-    body = parse_json((corpora / "dtr" / "dinner_questionnaire_response_conformant.json").read_bytes())
-    (package,) = read_package_answer(
-        parse_json((corpora / "dtr" / "questionnaire_dinner_order_static.json").read_bytes())
-    ).packages
-    guide = dtr_guide("2.0.1")
-    draft = drafted(package, "2.0.1", {**body, "status": "in-progress"})
-    before = [one for one in answers(body) if _is_person(guide, one)]
-    after = [one for one in answers(draft.response) if _is_person(guide, one)]
-    assert before
-    assert [_value(one) for one in after] == [_value(one) for one in before]
-
-
-def _is_person(guide: DtrGuide, answer: Mapping[str, Any]) -> bool:
-    origin = guide.read_origin(answer)
-    return origin is not None and not guide.is_machine(origin.source)
-
-
-def _value(answer: Mapping[str, Any]) -> Any:
-    return next(value for key, value in answer.items() if key.startswith("value"))
-
-
-def test_both_versions_offer_the_same_functions() -> None:
-    public = [name for name in dtr_2_2_0.__all__ if name[0].islower()]
-    assert all(callable(getattr(dtr_2_0_1, name)) for name in public)
-    assert sorted(dtr_2_0_1.__all__) == sorted(dtr_2_2_0.__all__)
+def test_dinner_answers_come_from_the_chart(corpora: Path) -> None:
+    session = session_of(corpora, PACKAGES[1])
+    assert session.evaluate("LastName", "DTRTest").value == "Doe"
+    assert session.evaluate("FirstLocationDescription", "DTRTest").value == "Room 1"
