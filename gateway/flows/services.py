@@ -6,9 +6,12 @@ Endpoints are found by id here and nowhere else: a URL from a message never lead
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -162,7 +165,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         jobs=open_jobs(settings, store),
         clock=clock,
         keys=keys,
-        directory=_open_directory(settings),
+        directory=open_directory(settings),
         rules=load_rules(settings.rules.directories),
         concepts=load_concepts(),
         secret=secret,
@@ -185,10 +188,11 @@ def _open_ehr(ehr_id: str, row: EhrSettings, clock: Clock) -> EhrClient:
 
 def known_payers(settings: Settings) -> list[str]:
     """Slugs of every payer row the settings lead to. Raises SettingsError that names the row at fault."""
-    return [row.slug for row in _open_directory(settings)]
+    return [row.slug for row in open_directory(settings)]
 
 
-def _open_directory(settings: Settings) -> Directory:
+def open_directory(settings: Settings) -> Directory:
+    """Every payer row the settings lead to. Raises SettingsError that names the file and the key at fault."""
     try:
         return load_directory(settings.payers.directories, allow_loopback=settings.payers.allow_loopback)
     except DirectoryError as error:
@@ -198,16 +202,28 @@ def _open_directory(settings: Settings) -> Directory:
 def _open_keys(settings: Settings, clock: Clock) -> tuple[provenance.KeyRing, bytes]:
     folder = settings.keys.directory
     is_development = settings.server.mode == "demonstration"
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _one_at_a_time(folder.with_suffix(".lock")):
+        try:
+            if not folder.exists():
+                ring = _create_keys(settings, clock, folder)
+            else:
+                ring = provenance.KeyRing.open(folder, allow_development=is_development)
+            ring.rotate_due(clock.now())
+        except provenance.KeyRingError as error:
+            raise SettingsError(f"keys.directory: {error}") from None
+        return ring, _open_secret(settings, folder)
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold off other processes: the first start makes the keys, a second one beside it waits and reads them."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if not folder.exists():
-            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            ring = _create_keys(settings, clock, folder)
-        else:
-            ring = provenance.KeyRing.open(folder, allow_development=is_development)
-    except provenance.KeyRingError as error:
-        raise SettingsError(f"keys.directory: {error}") from None
-    ring.rotate_due(clock.now())
-    return ring, _open_secret(settings, folder)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _create_keys(settings: Settings, clock: Clock, folder: Path) -> provenance.KeyRing:
