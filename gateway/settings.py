@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,6 +98,13 @@ class EhrSettings(Section):
     page_size: int = Field(default=50, ge=1, le=500)
     """`_count` asked for in searches."""
 
+    @field_validator("base_url")
+    @classmethod
+    def _has_scheme(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// (or http:// on loopback)")
+        return value
+
 
 class ClientSettings(Section):
     """A system or person that may call the gateway."""
@@ -170,14 +178,6 @@ class Settings(Section):
     session_secret: SecretStr = SecretStr("")
     """Key that signs staff session cookies; empty: made at first start and kept beside the signing keys."""
 
-    @field_validator("ehr")
-    @classmethod
-    def _ehr_ids(cls, value: Mapping[str, EhrSettings]) -> Mapping[str, EhrSettings]:
-        for endpoint in value.values():
-            if not endpoint.base_url.startswith(("https://", "http://")):
-                raise ValueError("base_url must begin with https:// (or http:// on loopback)")
-        return value
-
 
 def load_settings(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
     """Settings from a TOML file (or `PA_GATEWAY_SETTINGS`, or defaults) and the environment.
@@ -236,9 +236,27 @@ def _environment_value(text: str) -> Any:
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:
-    where = str(path) if path else "environment"
-    lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-    return f"Settings ({where}) cannot be used: " + "; ".join(lines)
+    where = f"{path} and environment" if path else "environment"
+    return f"Settings ({where}) cannot be used: {'; '.join(_problem(item) for item in error.errors())}"
+
+
+def _problem(item: Any) -> str:
+    """One finding of pydantic with the key's path, in our words where its own say too little."""
+    path = [str(part) for part in item["loc"]]
+    if item["type"] != "extra_forbidden":
+        return f"{'.'.join(path)}: {str(item['msg']).removeprefix('Value error, ')}"
+    close = get_close_matches(path[-1], _known_keys(path[:-1]), n=1)
+    hint = f"; did you mean `{close[0]}`?" if close else ""
+    return f"{'.'.join(path)}: there is no such setting{hint}"
+
+
+def _known_keys(path: Sequence[str]) -> list[str]:
+    """Names of the settings in the section at `path`."""
+    if not path:
+        return list(Settings.model_fields)
+    entries: dict[str, type[Section]] = {"ehr": EhrSettings, "clients": ClientSettings}
+    section = entries.get(path[0]) or Settings.model_fields[path[0]].annotation
+    return list(getattr(section, "model_fields", ()))
 
 
 def _mask_url(url: str) -> str:
