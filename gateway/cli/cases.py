@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.shared import JsonOption, SettingsOption, err, opened, print_fields, print_table, show
+from gateway.cli.shared import (
+    CaseArgument,
+    JsonOption,
+    SettingsOption,
+    err,
+    find_case,
+    opened,
+    print_fields,
+    print_table,
+    short,
+    show,
+    write_file,
+)
 from gateway.errors import InputError
 from gateway.fhir.json import parse_object
 from gateway.fhir.xml import parse_xml
@@ -19,7 +32,6 @@ from gateway.store.rows import CaseFilter
 orders = typer.Typer(help="Orders.", no_args_is_help=True)
 cases = typer.Typer(help="Cases: list, show, and what may be done to them.", no_args_is_help=True)
 evidence_commands = typer.Typer(help="Evidence packages.", no_args_is_help=True)
-CaseArgument = Annotated[str, typer.Argument(help="Case id.", show_default=False)]
 ReasonOption = Annotated[str, typer.Option("--reason", help="A few words; kept in the history.")]
 
 
@@ -52,10 +64,13 @@ def list_cases(
     settings: SettingsOption = None,
     state: Annotated[list[str] | None, typer.Option("--state", help="Only this state; may be repeated.")] = None,
     payer: Annotated[str, typer.Option(help="Only this payer.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=500, help="Most cases shown.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many cases to show at most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """The worklist: cases that wait for us first."""
+    unknown = sorted(set(state or ()) - set(views.STATES))
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: states are {', '.join(views.STATES)}.", param_hint="--state")
     with opened(settings) as (services, actor):
         found = views.list_cases(services, actor, CaseFilter(states=tuple(state or ()), payer=payer), limit)
     show({"cases": found}, as_json, _print_list)
@@ -65,7 +80,7 @@ def list_cases(
 def show_case(case: CaseArgument, settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """Where one case stands: need, gaps, forms, requests of the payer, what was sent."""
     with opened(settings) as (services, actor):
-        found = views.show_case(services, actor, case)
+        found = views.show_case(services, actor, find_case(services, actor, case))
     show(found, as_json, _print_case)
 
 
@@ -73,7 +88,7 @@ def show_case(case: CaseArgument, settings: SettingsOption = None, as_json: Json
 def events(case: CaseArgument, settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """The history of a case, oldest first."""
     with opened(settings) as (services, actor):
-        found = views.list_events(services, actor, case)
+        found = views.list_events(services, actor, find_case(services, actor, case))
     show({"events": found}, as_json, _print_events)
 
 
@@ -81,7 +96,7 @@ def events(case: CaseArgument, settings: SettingsOption = None, as_json: JsonOpt
 def release(case: CaseArgument, settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """Send the sealed packet to the payer now."""
     with opened(settings) as (services, actor):
-        found = views.summary(actions.release(services, actor, case))
+        found = views.summary(actions.release(services, actor, find_case(services, actor, case)))
     show(found, as_json, _print_summary)
 
 
@@ -91,7 +106,7 @@ def update(
 ) -> None:
     """Read the chart and ask the payer anew; a request that was given up is sent again as it is."""
     with opened(settings) as (services, actor):
-        found = views.summary(actions.check_again(services, actor, case, reason))
+        found = views.summary(actions.check_again(services, actor, find_case(services, actor, case), reason))
     show(found, as_json, _print_summary)
 
 
@@ -104,7 +119,7 @@ def override(
 ) -> None:
     """Go on in spite of a clinical gap, with a reason that is kept."""
     with opened(settings) as (services, actor):
-        found = views.summary(actions.override(services, actor, case, reason))
+        found = views.summary(actions.override(services, actor, find_case(services, actor, case), reason))
     show(found, as_json, _print_summary)
 
 
@@ -114,7 +129,7 @@ def cancel(
 ) -> None:
     """Close a case; a request that is with the payer is withdrawn there first."""
     with opened(settings) as (services, actor):
-        found = views.summary(actions.cancel(services, actor, case, reason))
+        found = views.summary(actions.cancel(services, actor, find_case(services, actor, case), reason))
     show(found, as_json, _print_summary)
 
 
@@ -122,7 +137,7 @@ def cancel(
 def inquire(case: CaseArgument, settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """Ask the payer once where the request stands."""
     with opened(settings) as (services, actor):
-        found = views.summary(actions.inquire(services, actor, case))
+        found = views.summary(actions.inquire(services, actor, find_case(services, actor, case)))
     show(found, as_json, _print_summary)
 
 
@@ -137,15 +152,28 @@ def export(
     out: Annotated[Path, typer.Argument(help="Zip file to write.")],
     settings: SettingsOption = None,
     anchors: Annotated[Path | None, typer.Option(help="Also write the trust anchors to this file.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the evidence package of a case, to be checked with `pa-verify PACKAGE --anchors FILE`."""
     with opened(settings) as (services, actor):
-        package = evidence.export_evidence(services, actor, case)
+        case_id = find_case(services, actor, case)
+        package = evidence.export_evidence(services, actor, case_id)
         trust = evidence.export_anchors(services) if anchors else b""
-    out.write_bytes(package)
+    write_file(out, package)
     if anchors:
-        anchors.write_bytes(trust)
-    err.print(f"{out}: {len(package)} bytes", highlight=False, markup=False)
+        write_file(anchors, trust)
+    written = {
+        "case_id": case_id,
+        "package": str(out),
+        "bytes": len(package),
+        "sha256": sha256(package).hexdigest(),
+        "anchors": str(anchors or ""),
+    }
+    show(written, as_json, _print_export)
+
+
+def _print_export(written: dict[str, Any]) -> None:
+    err.print(f"{written['package']}: {written['bytes']} bytes", highlight=False, markup=False)
 
 
 def _read(path: Path) -> bytes:
@@ -158,7 +186,7 @@ def _read(path: Path) -> bytes:
 def _print_list(found: dict[str, Any]) -> None:
     rows = [
         (
-            case["case_id"],
+            short(case["case_id"]),
             case["state"],
             case["service"]["code"],
             case["payer"],
@@ -167,6 +195,9 @@ def _print_list(found: dict[str, Any]) -> None:
         )
         for case in found["cases"]
     ]
+    if not rows:
+        typer.echo("No cases.")
+        return
     print_table(("case", "state", "service", "payer", "number", "next action"), rows)
 
 
@@ -195,14 +226,21 @@ def _print_case(case: dict[str, Any]) -> None:
     for form in case["forms"]:
         typer.echo(f"  form {form['form_id']}: {form['title']}, {form['status']}, {len(form['open_required'])} open")
     for request in case["requests"]:
-        typer.echo(f"  payer asks: {request['text']} ({request['control_number']}), answered: {request['answered']}")
+        answered = "answered" if request["answered"] else "not answered"
+        typer.echo(f"  payer asks: {request['text']} ({request['control_number']}), {answered}")
     for sent in case["submissions"]:
         typer.echo(f"  sent {sent['attempts']} time(s): {sent['claim_identifier']}, {sent['state']}")
 
 
 def _print_events(found: dict[str, Any]) -> None:
     rows = [
-        (event["seq"], event["at"], event["actor"], event["verb"], f"{event['from_state']} → {event['to_state']}")
+        (
+            event["seq"],
+            event["at"],
+            event["actor"],
+            event["verb"],
+            event["to_state"] if event["to_state"] != event["from_state"] else "",
+        )
         for event in found["events"]
     ]
-    print_table(("seq", "at", "actor", "act", "state"), rows)
+    print_table(("seq", "at", "actor", "act", "new state"), rows)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
 import typer
 
-from gateway.cli import cases, checks, demo, elm, forms, harness, paths, questionnaires, serve
+from gateway.cli import cases, catalog, checks, demo, elm, forms, harness, paths, questionnaires, serve
 
 HELP = "Prior-authorization gateway: a completed order in, a decided authorization and checkable evidence out."
 
 
 def build_cli() -> typer.Typer:
     """The command tree."""
-    app = typer.Typer(name="pa-gateway", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        name="pa-gateway", help=HELP, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+    )
+    app.callback()(_root)
     app.command("serve")(serve.serve)
     app.command("demo")(demo.demo)
     for name, group in (
@@ -19,6 +25,9 @@ def build_cli() -> typer.Typer:
         ("case", cases.cases),
         ("form", forms.forms),
         ("evidence", cases.evidence_commands),
+        ("payer", catalog.payers),
+        ("rule", catalog.rules),
+        ("keys", catalog.keys),
         ("questionnaire", questionnaires.questionnaires),
         ("elm", elm.elm),
         ("fhirpath", paths.fhirpath),
@@ -27,3 +36,21 @@ def build_cli() -> typer.Typer:
     ):
         app.add_typer(group, name=name)
     return app
+
+
+def _print_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        typer.echo(f"pa-gateway {version('davinci-pa-gateway')}")
+    except PackageNotFoundError:
+        typer.echo("pa-gateway, not installed")
+    raise typer.Exit
+
+
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass

@@ -63,10 +63,22 @@ def _print(report: dict[str, object]) -> None:
             case["scenario"],
             case["state"],
             case["authorization_number"] or "-",
-            "; ".join(case["denial_reasons"]) or case["next_action"],
             case["verification"]["verdict"],
+            "; ".join(case["denial_reasons"]) or case["next_action"],
         )
         for case in cases
     ]
-    print_table(("scenario", "state", "number", "reasons or next action", "evidence"), rows)
-    typer.echo(f"payers' ledger: {report['payer_ledger']}")
+    typer.echo()
+    print_table(("scenario", "state", "number", "evidence", "reasons or next action"), rows)
+    ledger = report["payer_ledger"]
+    assert isinstance(ledger, dict)
+    typer.echo()
+    typer.echo(
+        ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in ledger.items()) + " in the payers' ledger"
+    )
+    _print_codes({code for case in cases for code in case["verification"]["codes"]})
+
+
+def _print_codes(codes: set[str]) -> None:
+    if codes:
+        typer.echo(f"Evidence: what was checked holds; not decided: {', '.join(sorted(codes))} (see README.md).")

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.shared import JsonOption, SettingsOption, opened, print_fields, print_table, show
-from gateway.errors import InputError
+from gateway.cli.shared import CaseArgument, JsonOption, SettingsOption, find_case, opened, print_fields, show
+from gateway.errors import InputError, NotFound
 from gateway.flows import forms as flows
 from gateway.flows import views
 
 forms = typer.Typer(help="Payer forms of a case.", no_args_is_help=True)
-CaseArgument = Annotated[str, typer.Argument(help="Case id.", show_default=False)]
-FormOption = Annotated[str, typer.Option("--form", help="Form of the case.")]
+WANTED = {
+    "boolean": "yes or no",
+    "integer": "a whole number",
+    "decimal": "a number",
+    "date": "YYYY-MM-DD",
+    "dateTime": "YYYY-MM-DD or YYYY-MM-DDThh:mm",
+    "time": "hh:mm",
+    "string": "one line of text",
+    "text": "text",
+}
+"""What an answer looks like, by item type."""
+FormOption = Annotated[str, typer.Option("--form", help="Number of the form, as `form show` says.")]
 
 
 @forms.command("show")
@@ -25,7 +37,7 @@ def show_forms(
 ) -> None:
     """Questions, answers, where each answer came from, and why a question is empty."""
     with opened(settings) as (services, actor):
-        found = {"forms": flows.show_forms(services, actor, case)}
+        found = {"forms": flows.show_forms(services, actor, find_case(services, actor, case))}
     show(found, as_json, lambda value: _print(value, everything))
 
 
@@ -39,8 +51,10 @@ def fill(
 ) -> None:
     """Answer questions as a person; the form's own logic runs again around the answers."""
     with opened(settings) as (services, actor):
-        flows.fill(services, actor, case, form, _answers(answers))
-        found = {"forms": flows.show_forms(services, actor, case)}
+        case_id = find_case(services, actor, case)
+        with _naming_the_question():
+            flows.fill(services, actor, case_id, form, _answers(answers))
+        found = {"forms": flows.show_forms(services, actor, case_id)}
     show(found, as_json, lambda value: _print(value, False))
 
 
@@ -50,7 +64,7 @@ def complete(
 ) -> None:
     """Complete a form as a person; refused while a required question is open."""
     with opened(settings) as (services, actor):
-        found = views.summary(flows.complete(services, actor, case, form))
+        found = views.summary(flows.complete(services, actor, find_case(services, actor, case), form))
     show(
         found,
         as_json,
@@ -70,18 +84,43 @@ def _answers(pairs: list[str]) -> dict[str, list[Any]]:
     return found
 
 
+@contextmanager
+def _naming_the_question() -> Iterator[None]:
+    """A refused answer is told with the linkId it was for."""
+    try:
+        yield
+    except (InputError, NotFound) as error:
+        if not error.expression:
+            raise
+        raise type(error)(f"{error.expression}: {error.message}", code=error.reason) from None
+
+
 def _print(found: dict[str, Any], everything: bool) -> None:
+    if not found["forms"]:
+        typer.echo("The case has no forms, or not yet.")
     for form in found["forms"]:
-        typer.echo(f"Form {form['form_id']}: {form['title']} ({form['status']})")
-        rows = [
-            (
-                row["link_id"],
-                row["text"],
-                ", ".join(row["values"]) or "-",
-                row["origin_label"],
-                row["origin_explanation"],
-            )
-            for row in form["rows"]
-            if row["enabled"] and row["type"] not in ("group", "display") and (everything or not row["values"])
-        ]
-        print_table(("question", "text", "answer", "origin", "why"), rows)
+        typer.echo(f"Form {form['form_id']}: {form['title']} ({form['status']}; {form['progress']})")
+        for row in form["rows"]:
+            if row["enabled"] and row["type"] not in ("group", "display") and (everything or not row["values"]):
+                _print_question(row)
+
+
+def _print_question(row: dict[str, Any]) -> None:
+    """One question as a few lines: what is asked, what may be answered, what is there, and why."""
+    typer.echo(f"\n{row['link_id']}{' (required)' if row['required'] else ''}: {row['text']}")
+    print_fields(
+        (
+            ("  answer", ", ".join(row["values"])),
+            ("  from", ": ".join(filter(None, (row["origin_label"], row["origin_explanation"])))),
+            ("  wanted", _wanted(row) if not row["values"] else ""),
+            ("  error", row["error"]),
+        )
+    )
+
+
+def _wanted(row: dict[str, Any]) -> str:
+    """What `form fill` takes for this question."""
+    if row["options"]:
+        kinds = ", ".join(f"{option['key']} ({option['text']})" for option in row["options"])
+        return f"one{' or more' if row['repeats'] else ''} of {kinds}"
+    return WANTED.get(row["type"], str(row["type"]))
