@@ -180,22 +180,28 @@ class IsolatedDefines:
         self._known: dict[tuple[str, str | None], DefineResult] = {}
         self.lines: dict[tuple[str, str | None], tuple[str, ...]] = {}
         """Two plain lines on how a define came to its value, by define and library as asked."""
+        self.failures: dict[tuple[str, str | None], Mapping[str, Any]] = {}
+        """`code` and `frame` (library, define, localId, locator) of errors, without patient data, for the payer."""
 
     def evaluate(self, define: str, library: str | None = None) -> DefineResult:
         """Value of a define, asked once. Never raises for logic."""
         key = (define, library)
         if key not in self._known:
-            answer = self._session.ask({"define": define, "library": library})
-            self._known[key] = _result(answer, library)
-            self.lines[key] = tuple(str(one) for one in answer.get("lines") or ())
+            self._keep(key, self._session.ask({"define": define, "library": library}), library)
         return self._known[key]
 
     def evaluate_elm(self, elm: str, name: str = "") -> DefineResult:
         """Value of logic that the form carries inline, asked once. Never raises for logic."""
         key = (name, elm)
         if key not in self._known:
-            self._known[key] = _result(self._session.ask({"define": name, "elm": elm}), None)
+            self._keep(key, self._session.ask({"define": name, "elm": elm}), None)
         return self._known[key]
+
+    def _keep(self, key: tuple[str, str | None], answer: Mapping[str, Any], library: str | None) -> None:
+        self._known[key] = _result(answer, library)
+        self.lines[key] = tuple(str(one) for one in answer.get("lines") or ())
+        if answer.get("error"):
+            self.failures[key] = {"code": answer.get("code", ""), "frame": answer.get("frame") or {}}
 
     def close(self) -> None:
         """End the worker's child."""

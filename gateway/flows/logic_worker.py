@@ -25,12 +25,14 @@ from gateway.errors import GatewayError, ReasoningError
 from gateway.fhir.json import dump_json, parse_json
 from gateway.reasoning.elm import Budget, ElmDefines, Engine
 from gateway.reasoning.elm.compiler import known_operators
+from gateway.reasoning.elm.engine import result_of
 from gateway.reasoning.elm.files import parse_file, read_files, resources_of
 from gateway.reasoning.elm.helpers import native_helpers
 from gateway.reasoning.elm.library import CompiledLibrary
 from gateway.reasoning.elm.model import load_model
 from gateway.reasoning.elm.package import PackageLibraries
 from gateway.reasoning.elm.results import result_json
+from gateway.reasoning.elm.trace import explain
 from gateway.reasoning.elm.units import measure
 from gateway.reasoning.record import RecordSnapshot
 
@@ -178,14 +180,14 @@ def _form_session(session: Mapping[str, Any]) -> Answer:
     )
 
     def answer(request: Mapping[str, Any]) -> Any:
-        name, library = str(request["define"]), request.get("library")
-        inline = request.get("elm")
-        result = defines.evaluate_elm(inline, name) if inline else defines.evaluate(name, library)
-        if result.error:
-            return {"error": result.error, "library": result.library}
+        name, inline = str(request["define"]), request.get("elm")
+        outcome = defines.outcome_of_elm(inline, name) if inline else defines.outcome(name, request.get("library"))
+        result = result_of(outcome)
+        if outcome.error is not None:
+            return {**_failed(outcome.error), "library": result.library}
         sources = [[one.reference, one.version, one.element] for one in result.sources]
-        lines = () if inline else defines.explain(name, library).lines()
-        return {"value": result.value, "library": result.library, "sources": sources, "lines": list(lines)}
+        lines = list(explain(outcome).lines())
+        return {"value": result.value, "library": result.library, "sources": sources, "lines": lines}
 
     return answer
 

@@ -89,6 +89,16 @@ def test_helpers_that_a_package_lacks_are_there_without_a_file(host: LogicHost) 
     session.close()
 
 
+def test_an_error_comes_back_with_its_code_and_place(host: LogicHost) -> None:
+    elm = library(defines={"bad": op("Add", lit("x"), lit(1)), "t": {"type": "ExpressionRef", "name": "bad"}})
+    session = isolated(host, as_resource(elm))
+    assert session.evaluate("t").error
+    assert session.failures["t", None]["code"] == "elm.value"
+    assert session.failures["t", None]["frame"]["define"] == "bad"
+    assert session.evaluate("nothing").error
+    session.close()
+
+
 def test_a_parameter_is_bound_to_the_order(host: LogicHost) -> None:
     order = {"resourceType": "ServiceRequest", "id": "s1", "status": "draft"}
     parameter = {

@@ -86,15 +86,19 @@ class ElmDefines:
         package. Its expression is the one called `name`, else the only or last one. Never raises for logic.
         """
         try:
-            library = load_library(elm.encode())
-            define = library.defines.get(name) or next(
-                (one for one in reversed(library.defines.values()) if not one.is_context), None
-            )
-            if define is None:
-                raise ReasoningError("The logic of the question has no expression.", code="elm.define")
-            return result_of(self._outcome_of(define, self._engine_of(library)))
+            return result_of(self.outcome_of_elm(elm, name))
         except ReasoningError as error:
             return DefineResult(error=error.message)
+
+    def outcome_of_elm(self, elm: str, name: str = "") -> Outcome:
+        """As `evaluate_elm`: engine value, error and trace. Raises ReasoningError for what is no library."""
+        library = load_library(elm.encode())
+        define = library.defines.get(name) or next(
+            (one for one in reversed(library.defines.values()) if not one.is_context), None
+        )
+        if define is None:
+            raise ReasoningError("The logic of the question has no expression.", code="elm.define")
+        return self._outcome_of(define, self._engine_of(library))
 
     def _outcome_of(self, define: Define, engine: Engine) -> Outcome:
         if define not in self._known:
