@@ -12,6 +12,7 @@ from gateway.reasoning.elm.calculation import add, multiply, quotient, remainder
 from gateway.reasoning.elm.converting import to_quantity, to_string
 from gateway.reasoning.elm.equality import compare, equal, equivalent
 from gateway.reasoning.elm.intervals import Interval
+from gateway.reasoning.elm.list_math import sorted_positions
 from gateway.reasoning.elm.moment_order import compare_moments
 from gateway.reasoning.elm.moment_spans import difference_between, duration_between
 from gateway.reasoning.elm.moments import Date, DateTime, Time, read_date_time, read_time
@@ -229,6 +230,13 @@ def test_interval_ends_closed_open_and_null() -> None:
     assert Interval(quantity("1", "mg"), None).end() == quantity("99999999999999999999.99999999", "mg")
     assert Interval(None, None).start() is None
     assert Interval(None, None, point="Date").start() == Date((1, 1, 1))
+
+
+def test_dates_are_sorted_on_the_clock_of_the_evaluation() -> None:
+    east = 13 * 60
+    values = [at("2012-10-05T10", east), at("2012-01-01", east), at("2012-01-01T12", east), at("2012-10-05", east)]
+    assert sorted_positions([(one,) for one in values], [False], east) == [1, 2, 3, 0]
+    assert sorted_positions([(one,) for one in [None, *values]], [True], east) == [1, 4, 3, 2, 0]
 
 
 def test_tuples_and_lists_compare_part_by_part() -> None:

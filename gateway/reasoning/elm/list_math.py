@@ -115,7 +115,7 @@ def _sorting_key(offset: int, column: list[Any]) -> Callable[[int], Any]:
     if all(isinstance(value, str) for value in known) or all(_is_number(value) for value in known):
         return lambda position: () if column[position] is None else (column[position],)
     if all(isinstance(value, Date | DateTime | Time) for value in known):
-        return lambda position: () if column[position] is None else sort_key(column[position])
+        return lambda position: () if column[position] is None else sort_key(column[position], offset)
     by_order = cmp_to_key(lambda one, two: _order(one, two, offset))
     return lambda position: by_order(column[position])
 

@@ -57,6 +57,6 @@ def equivalent_moments(left: Moment, right: Moment, offset: int) -> bool:
     return len(left.parts) == len(right.parts) and compare_moments(left, right, None, offset) == 0
 
 
-def sort_key(value: Moment) -> tuple[int, ...]:
-    """Key for sorting; a value that leaves the rest open comes before those that fill it in."""
-    return shifted(value, 0).parts if isinstance(value, DateTime) else value.parts
+def sort_key(value: Moment, offset: int) -> tuple[int, ...]:
+    """Key for sorting on one clock; a value that leaves the rest open comes before those that fill it in."""
+    return shifted(value, offset).parts if isinstance(value, DateTime) else value.parts
