@@ -273,25 +273,28 @@ def for_ehr(claim_response: Json, case: CaseRow, services: Services) -> dict[str
         for key, value in claim_response.items()
         if key not in ("id", "meta", "text", "request", "requestor", "communicationRequest", "contained")
     }
+    kept = _without_foreign(kept)
     row = services.payer_row(case.payer)
     system, value = row.identifiers[0]
     kept["patient"] = {"reference": case.patient_reference}
     kept["insurer"] = {"identifier": {"system": system, "value": value}, "display": row.name}
     kept["request"] = {"identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{case.case_id}"}}
     kept["insurance"] = [{"sequence": 1, "focal": True, "coverage": {"reference": case.coverage_reference}}]
-    kept.setdefault("identifier", [])
-    return {"resourceType": "ClaimResponse", **{k: v for k, v in _without_urns(kept).items() if v not in ([], {})}}
+    return {"resourceType": "ClaimResponse", **{k: v for k, v in kept.items() if v not in ([], {})}}
 
 
-def _without_urns(value: Any) -> Any:
-    """`value` without references that only make sense inside the payer's message."""
+def _without_foreign(value: Any) -> Any:
+    """`value` without references that only make sense at the payer's.
+
+    A relative one would even name a resource of the EHR's own: somebody else under the same id.
+    """
     if isinstance(value, dict):
         reference = value.get("reference")
-        if isinstance(reference, str) and reference.startswith("urn:"):
+        if isinstance(reference, str) and not reference.startswith(("https://", "http://")):
             return {key: item for key, item in value.items() if key != "reference"}
-        return {key: _without_urns(item) for key, item in value.items()}
+        return {key: _without_foreign(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_urns(item) for item in value]
+        return [_without_foreign(item) for item in value]
     return value
 
 

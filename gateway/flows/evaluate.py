@@ -132,7 +132,7 @@ def _held(services: Services, found: Evaluation) -> Settlement:
     missing = sum(element.status in ("unmet", "indeterminate") for element in found.elements)
     resume = found.resume_on
     sentence = f"Conservative care is incomplete: {missing} element{'s' if missing != 1 else ''} missing or undecided."
-    if resume is not None and resume > services.clock.now().date():
+    if resume is not None and resume > services.today():
         sentence += f" Looked at again on {resume.isoformat()}."
     return Settlement(state=_S.HELD, next_action=sentence, wake=_wake_at(services, resume))
 

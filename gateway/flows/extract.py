@@ -114,7 +114,7 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
 
 def _require_usable(order: Json, case: CaseRow) -> None:
     """The order as it stands in the EHR is open and this patient's. Raises InputError: a person has to look (T15)."""
-    if patient_reference(order) and read_reference(patient_reference(order)).relative != case.patient_reference:
+    if read_reference(patient_reference(order)).relative != case.patient_reference:
         raise InputError(
             "The order in the EHR is another patient's than when it was posted; cancel this case and correct it.",
             code="patient.mismatch",

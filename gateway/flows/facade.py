@@ -44,6 +44,8 @@ READABLE = frozenset(
     }
 )
 """Types a payer may read during a hook: the minimum data set of spec/crd.md §5."""
+ONLY_OWN = frozenset({"Coverage", "DeviceRequest", "MedicationRequest", "Patient", "ServiceRequest"})
+"""Types of which it sees the case's own alone, whatever refers to others: they may be of other care."""
 
 
 def issue_token(services: Services, case: CaseRow, life: timedelta) -> str:
@@ -89,14 +91,15 @@ def finder(snapshot: Snapshot, case: CaseRow) -> Callable[[str], Json | None]:
 def _visible(snapshot: Snapshot, case: CaseRow) -> list[Json]:
     """The order, the patient, this payer's coverage and what these refer to; nothing clinical."""
     by_reference = {item.reference: item.resource for item in snapshot.kept}
-    wanted = [case.order_reference, case.patient_reference, case.coverage_reference]
+    own = (case.order_reference, case.patient_reference, case.coverage_reference)
+    wanted = list(own)
     seen: dict[str, Json] = {}
     while wanted:
         reference = read_reference(wanted.pop(0)).relative
         resource = by_reference.get(reference)
         if resource is None or reference in seen or resource["resourceType"] not in READABLE:
             continue
-        if resource["resourceType"] == "Coverage" and reference != case.coverage_reference:
+        if resource["resourceType"] in ONLY_OWN and reference not in own:
             continue
         seen[reference] = resource
         wanted.extend(references_in(resource))

@@ -16,7 +16,7 @@ from gateway.errors import Conflict, EhrUnreadable, InputError
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json
 from gateway.fhir.references import reference_text
-from gateway.flows import ledger
+from gateway.flows import actions, ledger
 from gateway.flows.actors import Actor
 from gateway.flows.lookup import Lookup
 from gateway.flows.orders import (
@@ -35,6 +35,9 @@ from gateway.flows.subjects import case_task, labels
 from gateway.policy.access import require_access
 from gateway.policy.routing import RouteProblem, decide_route
 from gateway.store.rows import CaseRow
+
+PROVISIONAL = frozenset({"held", "documenting", "ready", "needs_attention"})
+"""States in which a case may wait for its order to be signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +130,7 @@ def _check(services: Services, order: PostedOrder, lookup: Lookup) -> _Checked:
         coverages,
         lambda named: lookup.find(order, named),
         services.directory.by_identifier,
-        services.clock.now().date(),
+        services.today(),
     )
     where = f"{order.expression}.insurance"
     if route.slug is None or route.coverage is None:
@@ -225,11 +228,24 @@ def _store_all(services: Services, actor: Actor, posted: Posted, checked: Sequen
     }
     if drafts:
         ledger.open_cases(services, list(drafts.values()))
+    for item in checked:
+        _note_signature(services, actor, known[_order_key(item)], item)
     with services.store.read() as tx:
         cases = [tx.cases.by_order_key(actor.tenant, _order_key(item)) for item in checked]
     return tuple(
         Accepted(case=case, is_new=case.order_key in drafts) for case in dict.fromkeys(cases) if case is not None
     )
+
+
+def _note_signature(services: Services, actor: Actor, case: CaseRow | None, item: _Checked) -> None:
+    """An order that was a draft and comes again signed: its case is checked again, with the order as it stands."""
+    is_draft = item.posted.resource.get("status") == "draft"
+    if case is None or case.signed_at is not None or is_draft or case.state not in PROVISIONAL:
+        return
+    try:
+        actions.check_again(services, actor, case.case_id, "the order was signed")
+    except Conflict:
+        return  # it moved meanwhile; the next step reads the order itself
 
 
 def _order_key(item: _Checked) -> str:

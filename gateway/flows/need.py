@@ -81,7 +81,7 @@ def _hook_request(services: Services, case: CaseRow, snapshot: Snapshot, service
         service.prefetch,
         context,
         facade.finder(snapshot, case),
-        today=services.clock.now().date(),
+        today=services.today(),
         coverage=snapshot.require(case.coverage_reference).resource,
         base=services.facade_url,
     )
@@ -141,7 +141,7 @@ def _annotated(exchange: Exchange, order: Json) -> Json | None:
 
 
 def _record(services: Services, case: CaseRow, facts: Facts, exchange: Exchange, annotated: Json | None) -> CaseRow:
-    today = services.clock.now().date()
+    today = services.today()
     infos = crd.read_coverage_informations(annotated) if annotated else ()
     need = decide_need(infos, today, case.coverage_reference)
     kept = dump_json(annotated) if annotated else b""
@@ -181,7 +181,7 @@ def _no_discovery(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     """A payer without coverage discovery: nothing is known, so a person has to say what is needed."""
     body = dump_json({"crd": "not offered", "payer": case.payer})
     act = Act(verb="payer-need", about=(Item.body(body, "application/json"),), note={"reason": "no order-sign service"})
-    need = decide_need((), services.clock.now().date(), case.coverage_reference)
+    need = decide_need((), services.today(), case.coverage_reference)
     changed = replace(
         facts.succeeded("ask-payer"),
         need=hashlib.sha256(body).hexdigest(),

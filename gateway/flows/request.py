@@ -106,7 +106,7 @@ def _service_days(services: Services, order: Json) -> tuple[date, date]:
     period = one(order.get("occurrencePeriod"))
     start = (text(order.get("occurrenceDateTime")) or text(period.get("start")))[:10]
     end = text(period.get("end"))[:10]
-    today = services.clock.now().date()
+    today = services.today()
     try:
         first = max(date.fromisoformat(start), today) if start else today
         last = date.fromisoformat(end) if end else first + timedelta(days=60)

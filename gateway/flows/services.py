@@ -13,10 +13,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import provenance
 from gateway.clients.ehr import EhrClient
@@ -29,6 +31,7 @@ from gateway.clinical.concepts import Concepts
 from gateway.clinical.rules import Rule, load_concepts, load_rules
 from gateway.clock import Clock, SystemClock
 from gateway.errors import NotFound, SettingsError
+from gateway.fhir.reading import objects, text
 from gateway.fhir.references import read_reference
 from gateway.jobs.dbos_adapter import DbosJobs
 from gateway.jobs.port import Jobs, QueueLimits
@@ -140,10 +143,15 @@ class Services:
     def zone_of(self, record: RecordSnapshot) -> str:
         """IANA time zone of the practice: the one a Location of the record names, else the tenant's."""
         for location in record.of_type("Location"):
-            for extension in location.get("extension") or ():
-                if str(extension.get("url", "")).endswith("/StructureDefinition/timezone"):
-                    return str(extension.get("valueCode", "")) or self.settings.tenant.practice_zone
+            for extension in objects(location.get("extension")):
+                named = text(extension.get("valueCode"))
+                if text(extension.get("url")).endswith("/StructureDefinition/timezone") and _is_zone(named):
+                    return named
         return self.settings.tenant.practice_zone
+
+    def today(self) -> date:
+        """The calendar day at the practice: coverage and days of service begin and end there, not in Greenwich."""
+        return self.clock.now().astimezone(ZoneInfo(self.settings.tenant.practice_zone)).date()
 
     def close(self) -> None:
         """Close clients and database."""
@@ -184,6 +192,14 @@ def _open_ehr(ehr_id: str, row: EhrSettings, clock: Clock) -> EhrClient:
     transport = Transport(endpoint, limits=Limits(total_seconds=row.timeout_seconds), clock=clock)
     token = StaticToken(file=row.token_file) if row.token_file else NoToken()
     return EhrClient(transport, token, page_size=row.page_size)
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return False
+    return bool(name)
 
 
 def known_payers(settings: Settings) -> list[str]:
