@@ -21,7 +21,9 @@ def _group() -> None:
 
 @fhirpath.command("evaluate")
 def evaluate(
-    expressions: Annotated[list[str], typer.Argument(metavar="EXPRESSION...", show_default=False)],
+    expressions: Annotated[
+        list[str], typer.Argument(metavar="EXPRESSION...", help="FHIRPath, quoted for the shell.", show_default=False)
+    ],
     resource: Annotated[Path, typer.Option("--resource", metavar="FILE", help="Resource or Bundle, as JSON.")],
     now: Annotated[str, typer.Option("--now", metavar="T", help="Instant of the evaluation, with its offset.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print stable JSON instead of a table.")] = False,

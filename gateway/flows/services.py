@@ -166,7 +166,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     """Open everything the settings name. Raises SettingsError that says which setting is wrong."""
     clock = clock or SystemClock()
     store = Store.open(settings.store.url, clock=clock)
-    keys, secret = _open_keys(settings, clock)
+    keys, secret = open_keys(settings, clock)
     return Services(
         settings=settings,
         store=store,
@@ -215,7 +215,8 @@ def open_directory(settings: Settings) -> Directory:
         raise SettingsError(f"payers.directories: {error}") from None
 
 
-def _open_keys(settings: Settings, clock: Clock) -> tuple[provenance.KeyRing, bytes]:
+def open_keys(settings: Settings, clock: Clock) -> tuple[provenance.KeyRing, bytes]:
+    """The signing keys and the key of our own tokens, made at the first start. Raises SettingsError."""
     folder = settings.keys.directory
     is_development = settings.server.mode == "demonstration"
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
