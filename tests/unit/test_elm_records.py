@@ -254,6 +254,25 @@ def test_contexts_and_the_order_are_bound(declared: Any, contexts: Any, order: A
     assert {name: resource["id"] for name, resource in found.items()} == bound
 
 
+def joined(kind: str, keys: list[Any], *more: Any) -> list[Any]:
+    """Rows 1 to 3 with or without a tuple whose key is theirs."""
+    rows = elements(*({"type": "Tuple", "element": [{"name": "k", "value": lit(key)}]} for key in ("1", "2", "3")))
+    others = elements(*({"type": "Tuple", "element": [{"name": "k", "value": lit(key)}]} for key in keys))
+    same = op("Equal", prop(alias("Y"), "k"), prop(alias("X"), "k"))
+    condition = op("And", same, more[0]) if more else same
+    relation = {"type": kind, "alias": "Y", "expression": others, "suchThat": condition}
+    return [row["k"] for row in value(query(rows, relationship=[relation]))]
+
+
+def test_joins_find_their_rows_by_key() -> None:
+    assert joined("With", ["3", None, "1", "9"]) == ["1", "3"]
+    assert joined("Without", ["3", None, "1", "9"]) == ["2"]
+    assert joined("With", []) == []
+    assert joined("Without", []) == ["1", "2", "3"]
+    assert joined("With", ["3", "1"], op("Equal", prop(alias("Y"), "k"), lit("3"))) == ["3"]
+    assert joined("With", [3, 1]) == []
+
+
 WHEN = prop({"type": "IdentifierRef", "name": "effective"}, "value")
 LATEST = {
     "type": "Last",

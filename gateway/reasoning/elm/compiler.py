@@ -119,6 +119,10 @@ class Compiler:
                 self._is_kept = False
         return builder(self, node)
 
+    def names_of(self, node: Any) -> frozenset[str]:
+        """Aliases, lets and operands that an expression takes from outside."""
+        return self._names.of(node)
+
     def optional(self, node: Any) -> Run | None:
         """Closure of an expression that may be absent."""
         return None if node is None else self.compile(node)

@@ -78,9 +78,14 @@ def _placed(error: ReasoningError, define: Define) -> ReasoningError:
 
 def call(state: State, function: Define, arguments: list[Any]) -> Any:
     """Value of a function for arguments that are already computed."""
+    run = function.run
+    if run is None:
+        run = function.prepared()
+    if function.is_native:
+        return run([state, *arguments])
     state.enter()
     try:
-        run = function.prepared()
-        return run([state, *arguments, *[None] * (function.size - 1 - len(arguments))])
+        missing = function.size - 1 - len(arguments)
+        return run([state, *arguments, *[None] * missing] if missing else [state, *arguments])
     finally:
         state.depth -= 1

@@ -68,6 +68,6 @@ def native_helpers(version: str) -> CompiledLibrary:
         "ReferenceTail": _reference_tail,
     }
     for name, body in bodies.items():
-        define = Define(library, name, {}, operands=(("value", None),), run=body, size=2)
+        define = Define(library, name, {}, operands=(("value", None),), run=body, size=2, is_native=True)
         library.functions[name] = [define]
     return library

@@ -44,6 +44,8 @@ class Define:
     size: int = 1
     """Slots of a frame."""
     error: ReasoningError | None = None
+    is_native: bool = False
+    """Code of this engine: calls nothing, so it needs no frame of its own and no count of depth."""
     spelled: tuple[str, ...] | None = None
     """Operand types as text, filled in when overloads are told apart."""
 

@@ -7,6 +7,7 @@ object a type, so that a type test is an identity test or a look into a set.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -41,6 +42,8 @@ class FhirType:
         self._model = model
         self.names: frozenset[str] = frozenset((name, *(base.names if base else ())))
         """Its own name and those of its base types."""
+        self.plain: Callable[[Any, int], Any] | None = None
+        """How a node becomes a System value; filled in by `wire` when first needed."""
 
     @cached_property
     def value_kind(self) -> str:

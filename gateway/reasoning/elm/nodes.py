@@ -105,6 +105,10 @@ class Node:
         """System value of a primitive; None when it has none or its text cannot be read."""
         return system_value(self.value, self.type.value_kind, offset)
 
+    def itself(self, offset: int) -> Node:
+        """The node: what a type without a System counterpart converts to."""
+        return self
+
     def children(self) -> list[Node]:
         """All child nodes, in the order of the type's elements."""
         found: list[Node] = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from functools import cache
 from typing import Any, Final
 
 from gateway.reasoning.elm.codes import Code, Concept
@@ -28,8 +27,10 @@ def plain(value: Any, offset: int) -> Any:
     """A node as the System value it stands for; anything else, and types that stand for none, as it is."""
     if not isinstance(value, Node):
         return value
-    convert = _conversion(value.type)
-    return value if convert is None else convert(value, offset)
+    convert = value.type.plain
+    if convert is None:
+        convert = value.type.plain = _conversion(value.type) or Node.itself
+    return convert(value, offset)
 
 
 def has_plain(value: Node) -> bool:
@@ -37,7 +38,6 @@ def has_plain(value: Node) -> bool:
     return _conversion(value.type) is not None
 
 
-@cache
 def _conversion(kind: FhirType) -> Callable[[Node, int], Any] | None:
     if kind.value_kind:
         return Node.system

@@ -11,8 +11,10 @@ from typing import Any
 
 from gateway.fhir import Json
 from gateway.reasoning.elm.compiler import Compiler, operator
+from gateway.reasoning.elm.hoisting import kept
 from gateway.reasoning.elm.library import Frame, Run
 from gateway.reasoning.elm.list_math import distinct_positions
+from gateway.reasoning.elm.operators.joins import find_join
 from gateway.reasoning.elm.operators.lists import build_sorter, selected
 from gateway.reasoning.elm.operators.shared import is_true
 from gateway.reasoning.elm.shape import listed
@@ -61,22 +63,25 @@ def _lets(compiler: Compiler, nodes: list[Json]) -> list[tuple[str, int, Run]]:
 
 def _relationship(compiler: Compiler, node: Json) -> Test:
     source = _source(compiler, node)
+    is_same_for_all = not compiler.names_of(node.get("expression"))
+    rows_of = kept(source.run) if is_same_for_all else source.run
     with compiler.named({source.alias: source.slot}):
         such_that = compiler.compile(node.get("suchThat"))
+        join = find_join(compiler, node.get("suchThat"), source.alias, source.slot) if is_same_for_all else None
     wanted = node.get("type") != "Without"
 
     def test(frame: Frame) -> bool:
         state: State = frame[0]
         start = len(state.log)
-        values = source.run(frame)
-        origins = values.origins if isinstance(values, SourcedList) else None
+        found = rows_of(frame)
+        values = found if isinstance(found, list) else [] if found is None else [found]
         mark = len(state.log)
-        for place, value in enumerate(values if isinstance(values, list) else [] if values is None else [values]):
+        for place in join.candidates(frame, values) if join else range(len(values)):
             state.spend(1)
-            frame[source.slot] = value
+            frame[source.slot] = values[place]
             if is_true(such_that(frame), frame):
-                if wanted and origins is not None:
-                    state.log[start:mark] = narrowed(state.log[start:mark], origins[place])
+                if wanted and isinstance(found, SourcedList):
+                    state.log[start:mark] = narrowed(state.log[start:mark], found.origins[place])
                 return wanted
             del state.log[mark:]
         return not wanted
@@ -207,12 +212,12 @@ def _aggregated(compiler: Compiler, clause: Json, sources: list[Source], slots: 
         collections = _collections(frame, sources)
         if collections is None:
             return None
-        kept = [([frame[one] for one in slots], origin) for origin in rows(frame, collections[0])]
+        chosen = [([frame[one] for one in slots], origin) for origin in rows(frame, collections[0])]
         if is_distinct:
-            places = distinct_positions([row for row, _ in kept], frame[0].offset, frame[0])
-            kept = [kept[place] for place in places]
+            places = distinct_positions([row for row, _ in chosen], frame[0].offset, frame[0])
+            chosen = [chosen[place] for place in places]
         frame[slot] = starting(frame) if starting else None
-        for row, origin in kept:
+        for row, origin in chosen:
             frame[0].spend(1)
             frame[0].log.extend(origin)
             for one, value in zip(slots, row, strict=True):

@@ -50,10 +50,11 @@ def build_function_ref(compiler: Compiler, node: Json) -> Run:
     runs = [compiler.compile(one) for one in operands(node)]
     signature = [one for one in listed(node.get("signature")) if isinstance(one, Mapping)]
     site = object()
+    only = runs[0] if len(runs) == 1 else None
 
     def run(frame: Frame) -> Any:
         state: State = frame[0]
-        arguments = [one(frame) for one in runs]
+        arguments = [one(frame) for one in runs] if only is None else [only(frame)]
         function = state.cache.get(site)
         if function is None:
             target = library_for(state, library, alias)

@@ -60,8 +60,10 @@ def build_concatenate(compiler: Compiler, node: Json) -> Run:
     runs = [compiler.compile(one) for one in operands(node)]
 
     def run(frame: Frame) -> Any:
-        values = [plained(one(frame), frame) for one in runs]
-        return None if any(value is None for value in values) else checked_text("".join(values))
+        values = [one(frame) for one in runs]
+        if any(type(value) is not str for value in values):
+            values = [plained(value, frame) for value in values]
+        return None if None in values else checked_text("".join(values))
 
     return run
 
