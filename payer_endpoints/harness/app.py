@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from payer_endpoints.harness.access import Access
+from payer_endpoints.harness.adaptive import NextQuestions
 from payer_endpoints.harness.attachments import Attachments
 from payer_endpoints.harness.book import Authorization, Book
 from payer_endpoints.harness.config import HarnessConfig, Payer
@@ -56,6 +57,7 @@ class Harness:
         self.inquiries = Inquiries(self.book, self.ledger, config.now)
         self.hooks = Hooks(config, self.scenarios, self.book, self.ledger, self.canonicals)
         self.packages = Packages(config, self.scenarios, self.book, self.ledger, self.shelf)
+        self.next_questions = NextQuestions(self.ledger, self.shelf)
         self._tasks: set[asyncio.Task[None]] = set()
         self._restore()
 

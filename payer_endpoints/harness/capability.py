@@ -46,6 +46,7 @@ def _questionnaire() -> dict[str, Any]:
     base = "http://hl7.org/fhir/us/davinci-dtr/OperationDefinition/"
     operations = [
         {"name": "questionnaire-package", "definition": base + "questionnaire-package"},
+        {"name": "next-question", "definition": base + "next-question"},
         {"name": "log-questionnaire-errors", "definition": base + "log-questionnaire-errors"},
     ]
     return {"type": "Questionnaire", "operation": operations}

@@ -37,10 +37,10 @@ def check_forms(bundle: Json, guide: Guide, wanted: list[str]) -> Iterator[Issue
     forms = completed_forms(bundle)
     asked = {canonical.partition("|")[0] for canonical in wanted}
     for form in (form for form in forms if _is_ours(form, asked)):
-        for text, place in (*_header(form, guide), *_answers(as_objects(form.get("item")), guide, "item")):
+        for text, place in (*header_issues(form, guide), *answer_issues(as_objects(form.get("item")), guide, "item")):
             at_place = f"QuestionnaireResponse.{place}"
             yield Issue(text=text, at=at_place, severity="warning", code="business-rule", source="dtr.md §10")
-    present = {as_text(form.get("questionnaire")).partition("|")[0] for form in forms}
+    present = {form_canonical(form).partition("|")[0] for form in forms}
     if asked - present:
         text = "A form that was asked for did not come."
         yield Issue(text=text, at="Bundle.entry", severity="warning", code="business-rule", source="dtr:spec-107")
@@ -48,16 +48,30 @@ def check_forms(bundle: Json, guide: Guide, wanted: list[str]) -> Iterator[Issue
 
 def _is_ours(form: Json, asked: set[str]) -> bool:
     """Whether it is a form of a payer; scores of the chart travel as evidence and are not DTR's."""
-    if as_text(form.get("questionnaire")).partition("|")[0] in asked:
+    if form_canonical(form).partition("|")[0] in asked:
         return True
     names_dtr = extension(form, names.DTR + "qr-context") is not None
     return names_dtr or names.DTR + "dtr-questionnaireresponse" in profiles(form)
 
 
-def _header(form: Json, guide: Guide) -> Iterator[tuple[str, str]]:
-    if form.get("status") not in ("completed", "amended"):
-        yield "A form that is sent is completed.", "status"
-    if "|" not in as_text(form.get("questionnaire")):
+def form_canonical(response: Json) -> str:
+    """Canonical of the form a response is of; that of an adaptive one is what the carried form is derived from."""
+    named = as_text(response.get("questionnaire"))
+    if not named.startswith("#"):
+        return named
+    carried = next((one for one in as_objects(response.get("contained")) if f"#{one.get('id')}" == named), {})
+    derived = carried.get("derivedFrom")
+    return as_text(derived[0]) if isinstance(derived, list) and derived else ""
+
+
+def header_issues(
+    form: Json, guide: Guide, statuses: tuple[str, ...] = ("completed", "amended")
+) -> Iterator[tuple[str, str]]:
+    """(what is wrong, where) with the header of a response."""
+    if form.get("status") not in statuses:
+        text = "A form that is sent is completed." if "completed" in statuses else "The response is in progress."
+        yield text, "status"
+    if "|" not in form_canonical(form):
         yield "The questionnaire is named with its version.", "questionnaire"
     if not form.get("authored"):
         yield "The form says when it was authored.", "authored"
@@ -67,13 +81,14 @@ def _header(form: Json, guide: Guide) -> Iterator[tuple[str, str]]:
             yield f"The form has {name}.", "extension"
 
 
-def _answers(items: list[Json], guide: Guide, place: str) -> Iterator[tuple[str, str]]:
+def answer_issues(items: list[Json], guide: Guide, place: str) -> Iterator[tuple[str, str]]:
+    """(what is wrong, where) with the origins of answers."""
     for position, item in enumerate(items):
         spot = f"{place}[{position}]"
         for answer in as_objects(item.get("answer")):
             yield from ((text, f"{spot}.answer") for text in _origin(answer, guide))
-            yield from _answers(as_objects(answer.get("item")), guide, f"{spot}.answer.item")
-        yield from _answers(as_objects(item.get("item")), guide, f"{spot}.item")
+            yield from answer_issues(as_objects(answer.get("item")), guide, f"{spot}.answer.item")
+        yield from answer_issues(as_objects(item.get("item")), guide, f"{spot}.item")
 
 
 def _origin(answer: Json, guide: Guide) -> Iterator[str]:

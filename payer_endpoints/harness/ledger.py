@@ -22,14 +22,14 @@ from payer_endpoints.harness.outcomes import Issue
 
 Count = Literal[
     "submissions", "distinct_claims", "duplicates", "resends", "updates", "suspected_duplicates", "refused",
-    "inquiries", "attachments", "hooks", "packages", "notifications", "error_reports",
+    "inquiries", "attachments", "hooks", "packages", "next_questions", "notifications", "error_reports",
 ]  # fmt: skip
 MAX_FINDINGS = 10_000
 MAX_BYTES = 128 * 1024 * 1024
 """Bodies kept in memory."""
 COUNTS: tuple[Count, ...] = (
     "submissions", "distinct_claims", "duplicates", "resends", "updates", "suspected_duplicates", "refused",
-    "inquiries", "attachments", "hooks", "packages", "notifications", "error_reports",
+    "inquiries", "attachments", "hooks", "packages", "next_questions", "notifications", "error_reports",
 )  # fmt: skip
 
 

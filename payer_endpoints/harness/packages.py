@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from gateway.fhir import Json
 from payer_endpoints.harness import names
+from payer_endpoints.harness.adaptive import contained_shell, is_adaptive, packaged_shell
 from payer_endpoints.harness.answers import instant
 from payer_endpoints.harness.book import Assertion, Book
 from payer_endpoints.harness.config import HarnessConfig, Payer
@@ -78,9 +79,9 @@ class Packages:
         self._config, self._scenarios, self._book, self._ledger, self._shelf = config, scenarios, book, ledger, shelf
 
     def package(
-        self, payer: Payer, guide: Guide, body: Json, message: int
+        self, payer: Payer, guide: Guide, body: Json, message: int, base: str = ""
     ) -> tuple[dict[str, Any] | None, list[Issue]]:
-        """(Parameters or Bundle, []) or (None, what is wrong)."""
+        """(Parameters or Bundle, []) or (None, what is wrong). `base` is where an adaptive form is continued."""
         asked = read_request(body)
         issues = list(check_package_request(body, asked, guide))
         assertion = None
@@ -91,7 +92,7 @@ class Packages:
         if errors_of(issues):
             return None, errors_of(issues)
         self._ledger.count(payer.slug, "packages")
-        bundles, warnings = self._answer(payer, guide, asked, assertion)
+        bundles, warnings = self._answer(payer, guide, asked, assertion, base)
         return (_wrap if guide is Guide.STU2_2 else _wrap_old)(bundles, warnings), []
 
     def _check_context(self, asked: Asked, assertion: Assertion | None) -> Iterator[Issue]:
@@ -110,7 +111,7 @@ class Packages:
             yield Issue(text=text, severity="warning", code="business-rule", source="resp-46")
 
     def _answer(
-        self, payer: Payer, guide: Guide, asked: Asked, assertion: Assertion | None
+        self, payer: Payer, guide: Guide, asked: Asked, assertion: Assertion | None, base: str
     ) -> tuple[list[dict[str, Any]], list[Issue]]:
         """(package Bundles, warnings)."""
         scenario = self._scenario(payer, asked, assertion)
@@ -121,7 +122,7 @@ class Packages:
             text = "No form is needed for this order."
             warnings.append(Issue(text=text, severity="information", code="informational", source="oper-8"))
         kept = [form for form in forms if not _is_unchanged(form, asked.changed_since)]
-        return [self._bundle(form, guide, asked, scenario) for form in kept], warnings
+        return [self._bundle(form, guide, asked, scenario, base) for form in kept], warnings
 
     def _scenario(self, payer: Payer, asked: Asked, assertion: Assertion | None) -> Scenario:
         if assertion is not None:
@@ -135,10 +136,14 @@ class Packages:
             return [form for _, form in named if form], [canonical for canonical, form in named if form is None]
         return [form for form in map(self._shelf.form, scenario.forms) if form], []
 
-    def _bundle(self, form: FormParts, guide: Guide, asked: Asked, scenario: Scenario) -> dict[str, Any]:
+    def _bundle(self, form: FormParts, guide: Guide, asked: Asked, scenario: Scenario, base: str) -> dict[str, Any]:
         """One package: Questionnaire first, one draft response, libraries, value sets."""
         draft = build_draft(form, guide, asked, scenario, instant(self._config.now()))
-        listed: list[Json] = [form.questionnaire, draft, *form.libraries, *form.value_sets]
+        questionnaire = form.questionnaire
+        if is_adaptive(questionnaire):
+            draft = adaptive_draft(draft, form, guide, base)
+            questionnaire = packaged_shell(questionnaire, guide, base)
+        listed: list[Json] = [questionnaire, draft, *form.libraries, *form.value_sets]
         return {
             "resourceType": "Bundle",
             "meta": {"profile": [names.DTR + "DTR-QPackageBundle"]},
@@ -162,6 +167,17 @@ def build_draft(form: FormParts, guide: Guide, asked: Asked, scenario: Scenario,
     if guide is Guide.STU2:
         draft["item"] = _blank_items(as_objects(form.questionnaire.get("item")))
     return draft
+
+
+def adaptive_draft(draft: dict[str, Any], form: FormParts, guide: Guide, base: str) -> dict[str, Any]:
+    """The draft of an adaptive form: nothing is asked yet; 2.2 carries the form inside, 2.0.1 leaves that to the
+    client."""
+    plain = {key: value for key, value in draft.items() if key != "item"}
+    if guide is Guide.STU2:
+        return plain
+    shell = contained_shell(form, guide, base)
+    profile = {"profile": [names.DTR + "dtr-questionnaireresponse-adapt"]}
+    return plain | {"meta": profile, "contained": [shell], "questionnaire": f"#{shell['id']}"}
 
 
 def _links(guide: Guide, asked: Asked, scenario: Scenario) -> list[dict[str, Any]]:

@@ -98,8 +98,17 @@ def _add_form_routes(router: APIRouter, harness: Harness) -> None:
         body, refused = call.parsed()
         if refused:
             return refused
-        found, issues = harness.packages.package(call.payer, call.guide, body, call.message)
+        found, issues = harness.packages.package(call.payer, call.guide, body, call.message, call.base)
         return refusal(422, *issues) if found is None else fhir_response(found)
+
+    @payer_route(router, harness, "POST", "/fhir/Questionnaire/$next-question")
+    def next_question(call: Call) -> Response:
+        """DTR adaptive forms."""
+        body, refused = call.parsed()
+        if refused:
+            return refused
+        found, issues = harness.next_questions.answer(call.payer, call.guide, body, call.message, call.base)
+        return refusal(400, *issues) if found is None else fhir_response(found)
 
     @payer_route(router, harness, "POST", "/fhir/Questionnaire/$log-questionnaire-errors")
     def log_questionnaire_errors(call: Call) -> Response:
