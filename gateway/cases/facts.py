@@ -36,6 +36,10 @@ class FormFact:
     """Link ids of enabled required items without an answer."""
     answered: int = 0
     """Answers in the newest response."""
+    is_adaptive: bool = False
+    """Whether the payer's service asks the questions set by set."""
+    sets: int = 0
+    """Times that an adaptive form's service was asked."""
     earlier: str = ""
     """Digest of the answers of an earlier round, around which this one is filled; empty for none."""
 

@@ -122,9 +122,10 @@ class PayerClient:
         path = "Questionnaire/$questionnaire-package"
         return self._call("dtr", "POST", path, parameters, timeout_seconds or self._timeouts.package)
 
-    def next_question(self, body: bytes, timeout_seconds: float | None = None) -> Exchange:
-        """`Questionnaire/$next-question` of an adaptive form."""
-        path = "Questionnaire/$next-question"
+    def next_question(
+        self, body: bytes, timeout_seconds: float | None = None, path: str = "Questionnaire/$next-question"
+    ) -> Exchange:
+        """`$next-question` of an adaptive form; `path` is where below the payer's base its service is."""
         return self._call("dtr", "POST", path, body, timeout_seconds or self._timeouts.package)
 
     def log_errors(self, parameters: bytes) -> Exchange:

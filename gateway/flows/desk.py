@@ -219,7 +219,7 @@ def _allowed(services: Services, actor: Actor, case: CaseRow, facts: Facts) -> f
     """What may be done: by the access table first, then by what the case has behind it."""
     about = _about(case)
     named = {action: f"case.{action}" for action in (*ACTIONS, "evidence")}
-    named |= {action: action for action in ("form.answer", "form.complete", "audit.verify")}
+    named |= {action: action for action in ("form.answer", "form.continue", "form.complete", "audit.verify")}
     found = {name for name, action in named.items() if decide_access(actor.caller, action, about).allowed}
     if not facts.submission_id:
         found.discard("inquire")

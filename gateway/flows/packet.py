@@ -247,6 +247,7 @@ def _is_about(event: EventRow, body: bytes, inside: set[str]) -> bool:
     return event.object_digest in inside and event.verb in (
         "assemble",
         "populate-auto-client",
+        "populate-auto-server",
         "manual-answer",
         "override",
     )

@@ -71,7 +71,12 @@ def opened(package: FormPackageParts, response: Json | None = None) -> FormPacka
 
 
 def begin(package: FormPackageParts, response: Json, guide: DtrGuide) -> dict[str, Any]:
-    """A populated response made the first one of an adaptive form: it carries the payer's form, or a shell of it."""
+    """A populated response made the first one of an adaptive form: it carries the payer's form, or a shell of it.
+
+    One that carries its form already stays as it is.
+    """
+    if contained_form(response) is not None:
+        return dict(response)
     draft = package.draft_response
     inside = contained(draft) if draft is not None and contained_form(draft) is not None else []
     inside = inside or [build_shell(package.questionnaire)]
