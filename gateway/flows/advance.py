@@ -10,12 +10,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from gateway.cases.facts import Facts, read_facts
 from gateway.cases.states import CaseState
 from gateway.errors import Busy, Conflict, GatewayError, NotFound, PartnerError
-from gateway.flows import attach, evaluate, extract, forms, ledger, need, notices, packet, submit, write_back
+from gateway.flows import attach, evaluate, extract, forms, ledger, need, notices, packet, submit, subscribe, write_back
 from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
 from gateway.flows.subjects import case_task
@@ -48,6 +49,10 @@ STEPS: dict[str, Step] = {
 }
 MOST_STEPS = 40
 """Steps one job takes at most; a case that wants more is taken up by the next job."""
+WATCH_EVERY = timedelta(days=1)
+"""How often a pended case is looked at while the payer says nothing."""
+OVERDUE = "The payer's time to decide is over; ask it where the request stands."
+"""Sentence for a pend past its deadline."""
 BROKEN = "The gateway failed on this step; tell whoever runs it, then check the case again."
 """Sentence for an error that nobody expected."""
 _S = CaseState
@@ -228,6 +233,8 @@ def _rest(services: Services, case: CaseRow, facts: Facts) -> None:
     now = services.clock.now()
     if case.state == _S.HELD:
         _keep_held(services, case, facts, now)
+    elif case.state == _S.PENDED:
+        _keep_pended(services, case, facts, now)
     elif case.due_at is not None and case.due_at <= now:
         _quietly(lambda: ledger.set_waiting(services, case, replace(facts, wait=""), None))
 
@@ -239,6 +246,30 @@ def _keep_held(services: Services, case: CaseRow, facts: Facts, now: datetime) -
         _quietly(lambda: _look_again(services, case, facts))
     elif case.due_at != until:
         _quietly(lambda: ledger.set_waiting(services, case, replace(facts, wait=""), until))
+
+
+def _keep_pended(services: Services, case: CaseRow, facts: Facts, now: datetime) -> None:
+    """A pend never waits in silence: daily its subscription is made sure of, and past its time it is our move."""
+    if case.due_at is not None and case.due_at > now:
+        return
+    changes: dict[str, Any] = {}
+    if case.deadline_at is not None and case.deadline_at <= now:
+        changes = {"move": "us", "next_action": OVERDUE}
+    try:
+        subscribe.ensure(services, case)
+    except GatewayError as error:
+        get_logger().warning("subscription-missing", case_id=case.case_id, payer=case.payer, code=error.reason)
+        _quietly_forget(services, case)
+    ahead = [at for at in (now + WATCH_EVERY, case.deadline_at) if at is not None and at > now]
+    rested = replace(facts, wait="")
+    _quietly(lambda: ledger.set_waiting(services, case, rested, min(ahead), changes=changes))
+
+
+def _quietly_forget(services: Services, case: CaseRow) -> None:
+    try:
+        subscribe.forget(services, case)
+    except Conflict:
+        return  # it was confirmed at this moment
 
 
 def _look_again(services: Services, case: CaseRow, facts: Facts) -> CaseRow:

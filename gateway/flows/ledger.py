@@ -211,9 +211,16 @@ def open_cases(services: Services, drafts: Sequence[NewCase]) -> None:
             enqueue(services, tx, draft.row, None)
 
 
-def set_waiting(services: Services, case: CaseRow, facts: Facts, due_at: datetime | None, why: str = "") -> CaseRow:
+def set_waiting(
+    services: Services,
+    case: CaseRow,
+    facts: Facts,
+    due_at: datetime | None,
+    why: str = "",
+    changes: Mapping[str, Any] | None = None,
+) -> CaseRow:
     """Change a case's facts and its next due instant without an event: bookkeeping of tries, never a transition."""
-    fields: dict[str, Any] = {"facts": facts.to_text(), "due_at": due_at}
+    fields: dict[str, Any] = {"facts": facts.to_text(), "due_at": due_at, **(changes or {})}
     if why:
         fields["next_action"] = why
     with services.store.begin() as tx:

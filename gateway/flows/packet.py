@@ -19,7 +19,8 @@ from gateway.cases.states import CaseState
 from gateway.clock import write_instant
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
-from gateway.fhir.references import read_reference
+from gateway.fhir.reading import objects, text
+from gateway.fhir.references import read_reference, reference_text
 from gateway.flows import ledger
 from gateway.flows.extract import Kept, Snapshot, load_snapshot, references_in
 from gateway.flows.ledger import Act, Item
@@ -257,7 +258,20 @@ def insurer_and_requestor(case: CaseRow, snapshot: Snapshot, services: Services)
     """The payer's Organization and the requesting one; made from payer row and tenant where the chart has none."""
     coverage = snapshot.require(case.coverage_reference).resource
     insurer = _first(snapshot, coverage.get("payor")) or _insurer_of(services, case)
-    return insurer, _requestor(services, snapshot)
+    order = snapshot.require(case.order_reference).resource
+    return insurer, _requestor(services, snapshot, order)
+
+
+def _employers(snapshot: Snapshot, requester: str) -> set[str]:
+    """`Organization/id` of the roles that the order's requester is, or has."""
+    wanted = read_reference(requester).relative
+    roles = [
+        role
+        for role in snapshot.record.of_type("PractitionerRole")
+        if wanted
+        in (f"PractitionerRole/{role.get('id')}", read_reference(reference_text(role.get("practitioner"))).relative)
+    ]
+    return {read_reference(reference_text(role.get("organization"))).relative for role in roles} - {""}
 
 
 def _first(snapshot: Snapshot, references: Any) -> Json | None:
@@ -280,12 +294,22 @@ def _insurer_of(services: Services, case: CaseRow) -> Json:
     }
 
 
-def _requestor(services: Services, snapshot: Snapshot) -> Json:
+def _npis(organization: Json) -> set[str]:
+    return {text(item.get("value")) for item in objects(organization.get("identifier")) if item.get("system") == NPI}
+
+
+def _requestor(services: Services, snapshot: Snapshot, order: Json) -> Json:
+    """The organization that asks: ours in the chart, else the one the orderer's role is at, else made from the tenant.
+
+    Never just any with an NPI: the payer or a referring practice may have one too.
+    """
+    employers = _employers(snapshot, reference_text(order.get("requester")))
     tenant = services.settings.tenant
-    for organization in snapshot.record.of_type("Organization"):
-        held = [item for item in organization.get("identifier") or () if item.get("system") == NPI]
-        if held:
-            return organization
+    found = [item for item in snapshot.record.of_type("Organization") if _npis(item)]
+    own = next((item for item in found if tenant.npi in _npis(item)), None)
+    own = own or next((item for item in found if f"Organization/{item.get('id')}" in employers), None)
+    if own is not None:
+        return own
     return {
         "resourceType": "Organization",
         "id": "requestor",

@@ -332,3 +332,27 @@ def test_code_that_nobody_knows_is_not_asked_anew(house: House, payer: Payer) ->
     payer.notify(_with_review(payer.answers[-1], "A1"))
     house.run()
     assert ledger.load(house.services, "main", case_id).state in ("approved", "needs_attention")
+
+
+def test_pend_does_not_wait_in_silence(house: House, payer: Payer) -> None:
+    case_id = house.to_state("pended-approved")
+    case = house.case(case_id)
+    assert case.state == "pended"
+    assert case.due_at is not None
+    assert case.due_at > house.clock.now()
+    with house.services.store.begin() as tx:
+        row = tx.subscriptions.for_payer("main", "example-medicare")[0]
+        tx.subscriptions.update("main", row.subscription_id, row.version, status="off")
+    payer.between.calls.clear()
+    house.wait(24 * 3600 + 1)
+    assert payer.between.calls.count("create_subscription") == 1
+    assert payer.between.calls.count("submit") == 0
+    with house.services.store.begin() as tx:
+        late = house.clock.now() + timedelta(hours=1)
+        tx.cases.update("main", case_id, house.case(case_id).version, deadline_at=late, due_at=late)
+    house.wait(3601)
+    case = house.case(case_id)
+    assert (case.state, case.move) == ("pended", "us")
+    assert "time to decide is over" in case.next_action
+    assert case.due_at is not None
+    assert case.due_at > house.clock.now()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,9 +12,10 @@ import pytest
 
 from gateway.errors import AccessError, NotFound
 from gateway.fhir.json import dump_json, parse_json
-from gateway.flows import answer, facade
+from gateway.flows import answer, facade, packet
 from gateway.flows.extract import Kept, Snapshot
 from gateway.flows.intake import Posted, accept_orders
+from gateway.flows.services import NPI
 from gateway.reasoning.record import RecordSnapshot
 from tests.integration.flows_house import SYSTEM, House, open_house
 
@@ -29,9 +30,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield opened
 
 
-def _kept(resource: dict[str, Any]) -> Kept:
+def _kept(resource: Mapping[str, Any]) -> Kept:
     reference = f"{resource['resourceType']}/{resource['id']}"
-    raw = dump_json(resource)
+    raw = dump_json(dict(resource))
     return Kept(reference=reference, digest="", full_url=reference, resource=resource, raw=raw)
 
 
@@ -92,6 +93,26 @@ def test_ehr_gets_no_reference_to_a_stranger(house: House) -> None:
     for foreign in ("Patient/77", "Practitioner/12", "#inside", "urn:uuid:1"):
         assert f'"reference":"{foreign}"' not in written
     assert f'"reference":"{case.patient_reference}"' in written
+
+
+def test_requestor_is_never_the_payer(house: House) -> None:
+    case = house.case(house.post("seen"))
+    payer = {"resourceType": "Organization", "id": "payer", "identifier": [{"system": NPI, "value": "1000000004"}]}
+    clinic = {"resourceType": "Organization", "id": "clinic", "identifier": [{"system": NPI, "value": "1999910015"}]}
+    role = {
+        "resourceType": "PractitionerRole",
+        "id": "role",
+        "practitioner": {"reference": "Practitioner/1"},
+        "organization": {"reference": "Organization/clinic"},
+    }
+    order_type, _, order_id = case.order_reference.partition("/")
+    order = {"resourceType": order_type, "id": order_id, "requester": {"reference": "Practitioner/1"}}
+    coverage = {"resourceType": "Coverage", "id": case.coverage_reference.partition("/")[2]}
+    charts: list[list[dict[str, Any]]] = [[payer, order, coverage], [payer, clinic, role, order, coverage]]
+    snapshots = [Snapshot(kept=tuple(_kept(item) for item in chart), findings=()) for chart in charts]
+    found = [packet.insurer_and_requestor(case, snapshot, house.services)[1] for snapshot in snapshots]
+    assert found[0]["name"] == house.services.settings.tenant.name
+    assert found[1]["id"] == "clinic"
 
 
 def test_day_is_the_day_at_the_practice(house: House) -> None:
