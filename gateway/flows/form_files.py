@@ -64,7 +64,7 @@ def populate_files(
     "open_required", "problems", "blockers", "findings"}`; logic that fails leaves its question empty with a reason.
     Raises InputError for files that hold no package or no chart, SettingsError for an unknown guide version.
     """
-    guide = dtr_guide(version)
+    dtr_guide(version)
     answer = read_package(read_resource(package))
     record = read_chart(read_resource(data))
     launch, findings = launch_of(record, choice or Choice())
@@ -74,7 +74,7 @@ def populate_files(
         filled = _filled(parts, launch, record, now, new_id, version)
         forms.append({"questionnaire": parts.canonical, "part": part, **filled})
     return {
-        "guide": guide.VERSION,
+        "guide": version,
         "forms": forms,
         "outcomes": list(answer.outcomes),
         "findings": [*answer.findings, *findings],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from gateway.fhir import Json
+from gateway.fhir.json import dump_json
 from gateway.forms.launch import LaunchContext
 from gateway.forms.marks import answer_id, values_of
 from gateway.forms.session import FormSession
@@ -23,7 +26,7 @@ def blank_response(session: FormSession, launch: LaunchContext, now: datetime, r
         "resourceType": "QuestionnaireResponse",
         "id": response_id,
         **session.guide.build_response_header(launch.response_context()),
-        "questionnaire": session.form.canonical,
+        "questionnaire": session.form.canonical or _own_name(questionnaire),
     }
     if questionnaire.get("title"):
         shown = [{"url": f"{urls.CORE}display", "valueString": questionnaire["title"]}]
@@ -34,6 +37,14 @@ def blank_response(session: FormSession, launch: LaunchContext, now: datetime, r
         "authored": session.launch_time(now),
     }
     return response
+
+
+def _own_name(questionnaire: Json) -> str:
+    """Name of a form that the payer gave no url, as forms of reference implementations have none.
+
+    A canonical must be there and absolute; this one stands for the form's very content.
+    """
+    return uuid5(NAMESPACE_URL, hashlib.sha256(dump_json(questionnaire)).hexdigest()).urn
 
 
 def with_payer_draft(blank: dict[str, Any], draft: Json | None, session: FormSession) -> tuple[dict[str, Any], str]:

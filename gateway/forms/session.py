@@ -189,9 +189,19 @@ def _view(sheet: Sheet, addresses: set[str]) -> tuple[dict[str, Any], dict[int, 
 
 
 def response_as_sent(session: FormSession, sheet: Sheet) -> dict[str, Any]:
-    """The response without switched-off items, empty items and private marks (field case B39)."""
-    view, _ = _view(sheet, session.enabled(sheet).addresses)
-    return _without_private(copy.deepcopy(without_empty(view)))
+    """The response without switched-off items, empty items and private marks (field case B39).
+
+    Where the guide wants an item and nothing is answered, the first one that is switched on stands empty.
+    """
+    addresses = session.enabled(sheet).addresses
+    view, _ = _view(sheet, addresses)
+    sent = _without_private(copy.deepcopy(without_empty(view)))
+    if session.guide.NEEDS_ITEM and "item" not in sent:
+        first = next((slot for slot in sheet.walk() if slot.parent is None and slot.address in addresses), None)
+        if first is not None:
+            texts = {key: first.definition.item[key] for key in ("text",) if key in first.definition.item}
+            sent["item"] = [{"linkId": first.definition.link_id, **texts}]
+    return sent
 
 
 def _without_private(node: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ AUTO: Final = "auto"
 AUTO_SERVER: Final = "auto"
 OVERRIDE: Final = "override"
 MANUAL: Final = "manual"
+NEEDS_ITEM: Final = True
+"""Whether a response has at least one item: its profile says 1..*."""
 
 
 def build_package_parameters(
@@ -77,6 +79,7 @@ __all__ = [
     "AUTO",
     "AUTO_SERVER",
     "MANUAL",
+    "NEEDS_ITEM",
     "OVERRIDE",
     "VERSION",
     "FormPackageParts",

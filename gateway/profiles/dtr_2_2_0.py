@@ -23,6 +23,8 @@ AUTO: Final = "auto-client"
 AUTO_SERVER: Final = "auto-server"
 OVERRIDE: Final = "override"
 MANUAL: Final = "manual"
+NEEDS_ITEM: Final = False
+"""Whether a response has at least one item: its profile says 0..*."""
 
 
 def build_package_parameters(
@@ -86,6 +88,7 @@ __all__ = [
     "AUTO",
     "AUTO_SERVER",
     "MANUAL",
+    "NEEDS_ITEM",
     "OVERRIDE",
     "VERSION",
     "FormPackageParts",

@@ -53,6 +53,7 @@ class DtrGuide(Protocol):
     AUTO_SERVER: str
     OVERRIDE: str
     MANUAL: str
+    NEEDS_ITEM: bool
 
     def build_package_parameters(
         self,

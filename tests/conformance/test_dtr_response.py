@@ -111,11 +111,11 @@ def test_the_validator_finds_no_error(tmp_path: Path) -> None:
     files = {"form.json": FORM.read_bytes(), "response-2-0-1.json": dump_json(completed("2.0.1"))}
     for name, body in files.items():
         (tmp_path / name).write_bytes(body)
-    assert judge(command, [tmp_path / name for name in files], "dtr-2.0.1") == []
+    assert judge(command, [tmp_path / name for name in files], "dtr-2.0.1") == (2, [])
     plain = completed("2.2.0")
     del plain["meta"]
     (tmp_path / "response-2-2-0.json").write_bytes(dump_json(_without_guide(plain)))
-    assert judge(command, [tmp_path / "response-2-2-0.json"], "us-core-7.0.0") == []
+    assert judge(command, [tmp_path / "response-2-2-0.json"], "us-core-7.0.0") == (1, [])
 
 
 def _without_guide(node: Any) -> Any:
