@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import httpx
@@ -39,6 +40,7 @@ from gateway.flows.advance import advance
 from gateway.flows.ledger import ADVANCE
 from gateway.flows.services import Services, open_services
 from gateway.jobs.memory import MemoryJobs
+from gateway.jobs.sweep import Sweep
 from gateway.settings import Settings
 from gateway.store.rows import CaseRow, EventRow
 from payer_endpoints.harness import HarnessConfig, create_harness_app
@@ -46,7 +48,7 @@ from payer_endpoints.harness import HarnessConfig, create_harness_app
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 EHR_URL = "http://127.0.0.1:9/fhir"
 """Where the EHR would be, were there a network."""
-BASE = "http://gateway.test"
+BASE = "https://gateway.test"
 SECRETS = {"ehr": "secret-of-the-ehr", "sam": "secret-of-sam", "ada": "secret-of-ada", "otto": "secret-of-otto"}
 STAFF = Actor(id="sam", kind="user", tenant="main", roles=("staff", "clinician"), name="Sam Staff")
 SYSTEM = Actor(id="ehr", kind="client", tenant="main", roles=("system",))
@@ -118,6 +120,7 @@ class House:
     ehr_store: Any
     services: Services
     jobs: KeptJobs = field(init=False)
+    sweep: Sweep = field(init=False)
     app: FastAPI = field(init=False)
 
     def __post_init__(self) -> None:
@@ -127,6 +130,7 @@ class House:
         self.jobs = KeptJobs(self.clock)
         services = self.services
         services.jobs = self.jobs
+        self.sweep = Sweep(services.store, self.jobs)
         self.jobs.start({ADVANCE: lambda ids: advance(services, *ids)}, threads=0)
         services._ehrs["ehr"] = EhrClient(Transport(Endpoint(**_place()), clock=self.clock, wire=self.ehr), NoToken())
         for row in services.directory:
@@ -147,10 +151,6 @@ class House:
         self.services.store.close()
         self.services = open_services(_settings(self.folder), self.clock)
         self._furnish()
-        with self.services.store.read() as tx:
-            due = tx.cases.due(self.clock.now() + timedelta(days=1), limit=100)
-        for case in due:
-            self.jobs.enqueue_at(None, "cases", ADVANCE, (case.tenant_id, case.case_id), case.case_id, case.due_at)
 
     def call(self, method: str, path: str, *, by: str = "sam", **more: Any) -> httpx.Response:
         """One request to the gateway's API; `by=""` sends no credentials."""
@@ -187,6 +187,21 @@ class House:
         with self.services.store.read() as tx:
             return tuple(tx.events.list("main", case_id))
 
+    def complete_forms(self, case_id: str, words: str = "Reviewed with the patient at this visit.") -> None:
+        """Answer what is open in every form as a person, `words` where text is asked, and complete it."""
+        for form in self.call("GET", f"/cases/{case_id}/forms").json()["forms"]:
+            path = f"/cases/{case_id}/forms/{form['form_id']}"
+            for _ in range(6):
+                rows = self.call("GET", f"/cases/{case_id}/forms").json()["forms"]
+                found = next(item for item in rows if item["form_id"] == form["form_id"])
+                answers = {row["link_id"]: [_answer(row, words)] for row in found["rows"] if _is_open(row)}
+                if not answers:
+                    break
+                answered = self.call("POST", f"{path}/answers", json={"answers": answers})
+                assert answered.status_code == 200, answered.text
+            completed = self.call("POST", f"{path}/complete")
+            assert completed.status_code == 200, completed.text
+
     def count(self) -> int:
         """How many cases there are."""
         return len(self.call("GET", "/cases", params={"limit": 500}).json()["cases"])
@@ -195,13 +210,18 @@ class House:
         """Let the jobs run that are ready now."""
         return self.jobs.run_until_idle()
 
-    def work_on(self, case_id: str, until: Callable[[CaseRow], bool], tries: int = 30) -> CaseRow:
-        """Let jobs run, and time go on to the next due instant, until the case is as wanted."""
+    def work_on(self, case_id: str, until: Callable[[CaseRow], bool], tries: int = 100) -> CaseRow:
+        """Let jobs run, and time go on to the next due instant, until the case is as wanted.
+
+        Payers notify in their own time, a moment later.
+        """
         for _ in range(tries):
-            self.work()
+            is_idle = self.work() == 0
             case = self.case(case_id)
             if until(case):
                 return case
+            if is_idle and not self.sweep.run(self.clock.now()):
+                sleep(0.03)
             self.clock.instant = max(case.due_at or self.clock.now(), self.clock.now()) + timedelta(seconds=1)
         raise AssertionError(f"the case stays {self.case(case_id).state}: {self.case(case_id).next_action}")
 
@@ -243,6 +263,15 @@ class _Door:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self.house.app(scope, receive, send)
+
+
+def _is_open(row: dict[str, Any]) -> bool:
+    return bool(row["enabled"] and row["required"] and not row["values"] and row["type"] not in ("group", "display"))
+
+
+def _answer(row: dict[str, Any], words: str) -> Any:
+    by_type = {"boolean": True, "integer": 1, "decimal": 1, "date": "2026-02-16", "dateTime": "2026-02-16"}
+    return row["options"][0]["key"] if row["options"] else by_type.get(row["type"], words)
 
 
 def _place() -> dict[str, Any]:
