@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.api.doors import CallerDep, ServicesDep, answer
 from gateway.api.strict import StrictRoute
-from gateway.flows import actions, attach, evidence, forms, views
+from gateway.flows import actions, attach, evidence, forms, next_questions, views
 from gateway.store.rows import CaseFilter, CaseRow
 
 router = APIRouter(tags=["cases"], route_class=StrictRoute)
@@ -125,6 +125,14 @@ def list_forms(case_id: str, services: ServicesDep, caller: CallerDep) -> Respon
 def fill_form(case_id: str, form_id: str, body: Answers, services: ServicesDep, caller: CallerDep) -> Response:
     """Set or clear answers as a person. Needs the staff or clinician role."""
     forms.fill(services, caller, case_id, form_id, body.answers)
+    return answer({"forms": forms.show_forms(services, caller, case_id)})
+
+
+@router.post("/cases/{case_id}/forms/{form_id}/next", operation_id="continueForm", response_class=Response)
+def continue_form(case_id: str, form_id: str, services: ServicesDep, caller: CallerDep) -> Response:
+    """Ask the payer's service for the next questions of an adaptive form. This sends the answers to the payer, so a
+    person asks for it; needs the staff or clinician role."""
+    next_questions.ask_next(services, caller, case_id, form_id)
     return answer({"forms": forms.show_forms(services, caller, case_id)})
 
 

@@ -11,7 +11,7 @@ import typer
 from gateway.cli.shared import CaseArgument, JsonOption, SettingsOption, find_case, opened, print_fields, show
 from gateway.errors import InputError, NotFound
 from gateway.flows import forms as flows
-from gateway.flows import views
+from gateway.flows import next_questions, views
 
 forms = typer.Typer(help="Payer forms of a case.", no_args_is_help=True)
 WANTED = {
@@ -54,6 +54,19 @@ def fill(
         case_id = find_case(services, actor, case)
         with _naming_the_question():
             flows.fill(services, actor, case_id, form, _answers(answers))
+        found = {"forms": flows.show_forms(services, actor, case_id)}
+    show(found, as_json, lambda value: _print(value, False))
+
+
+@forms.command("next")
+def ask_next(
+    case: CaseArgument, settings: SettingsOption = None, form: FormOption = "1", as_json: JsonOption = False
+) -> None:
+    """Send the answers to the payer and get the next questions of a form that is asked step by step."""
+    with opened(settings) as (services, actor):
+        case_id = find_case(services, actor, case)
+        with _naming_the_question():
+            next_questions.ask_next(services, actor, case_id, form)
         found = {"forms": flows.show_forms(services, actor, case_id)}
     show(found, as_json, lambda value: _print(value, False))
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from gateway.errors import Conflict, InputError
-from gateway.flows import desk, forms
+from gateway.errors import Conflict, InputError, PartnerError
+from gateway.flows import desk, forms, next_questions
 from gateway.web import fields as page_fields
 from gateway.web.case_actions import DONE, conflict
 from gateway.web.case_pages import head
@@ -65,6 +65,8 @@ def save(page: Page) -> Response:
         return _again(page, case_id, form_id, changed, refused)
     if page.form.one("then") == "complete":
         return page.go(f"{_address(case_id, form_id)}/complete")
+    if page.form.one("then") == "next":
+        return page.go(f"{_address(case_id, form_id)}/next")
     return page.go(_address(case_id, form_id) + ("?all=1&done=saved" if page.query("all") else "?done=saved"))
 
 
@@ -87,6 +89,42 @@ def complete(page: Page) -> Response:
     except Conflict as error:
         return conflict(page, desk.open_case(page.services, page.who.actor, case_id), error.diagnostics())
     return page.go(f"/cases/{case_id}?done=complete")
+
+
+def confirm_next(page: Page) -> Response:
+    """Every answer that the payer will see, before a person asks for the next questions."""
+    sheet = desk.open_form(page.services, page.who.actor, page.part("case_id"), page.part("form_id"))
+    return _next_page(page, sheet)
+
+
+def ask_next(page: Page) -> Response:
+    """Send the answers that were shown, and show the questions that came."""
+    case_id, form_id = page.part("case_id"), page.part("form_id")
+    services, actor = page.services, page.who.actor
+    sheet = desk.open_form(services, actor, case_id, form_id)
+    try:
+        next_questions.ask_next(services, actor, case_id, form_id, page.form.one("draft") or "none")
+    except (InputError, PartnerError) as error:
+        return _next_page(page, sheet, error.diagnostics(), 422 if isinstance(error, InputError) else 502)
+    except Conflict as error:
+        return conflict(page, desk.open_case(services, actor, case_id), error.diagnostics())
+    form = desk.open_form(services, actor, case_id, form_id).form
+    return page.go(f"/cases/{case_id}?done=complete" if form.status == "completed" else _address(case_id, form_id))
+
+
+def _next_page(page: Page, sheet: desk.FormSheet, error: str = "", status: int = 200) -> Response:
+    view = sheet.view
+    return page.show(
+        "next.html",
+        status,
+        **head(sheet.sheet, "form"),
+        form=sheet.form,
+        view=view,
+        rows=[row for row in view.rows if row.enabled and row.is_question] if view else [],
+        error=error,
+        can_continue="form.continue" in sheet.sheet.allowed and sheet.form.status != "completed",
+        address=_address(sheet.sheet.case.case_id, sheet.form.form_id),
+    )
 
 
 def _fill(page: Page, case_id: str, form_id: str, answers: dict[str, Sequence[Any]]) -> dict[str, str]:

@@ -18,6 +18,8 @@ _HIDDEN: Final = frozenset({"digest", "submission_id"})
 _SPECIAL: Final = {
     ("manual-answer", "completed"): "form completed",
     ("manual-answer", "attachment"): "documents chosen for the payer",
+    ("form-receive", "next-questions"): "payer asked for the next questions",
+    ("populate-auto-server", "completed"): "form completed by the payer",
     ("submit", "attachment"): "documents sent to the payer",
     ("payer-response", "inquiry"): "payer asked where it stands",
 }

@@ -45,6 +45,8 @@ CLOSED: Sequence[Line] = (
     ("POST", "/cases/{case_id}/requests/{number}", case_actions.send_documents),
     ("GET", "/cases/{case_id}/forms/{form_id}", form_pages.show),
     ("POST", "/cases/{case_id}/forms/{form_id}", form_pages.save),
+    ("GET", "/cases/{case_id}/forms/{form_id}/next", form_pages.confirm_next),
+    ("POST", "/cases/{case_id}/forms/{form_id}/next", form_pages.ask_next),
     ("GET", "/cases/{case_id}/forms/{form_id}/complete", form_pages.confirm),
     ("POST", "/cases/{case_id}/forms/{form_id}/complete", form_pages.complete),
     ("GET", "/cases/{case_id}/verify", audit.verify),
