@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from gateway.cases.facts import Facts, read_facts
+from gateway.cases.facts import Facts, WriteBack, read_facts
 from gateway.cases.states import CaseState
 from gateway.errors import Busy, Conflict, InputError
 from gateway.flows import ledger, submit
@@ -97,7 +97,7 @@ def cancel(services: Services, actor: Actor, case_id: str, reason: str = "") -> 
                 code="case.submitted",
             )
         act = _act("cancel", case, _S.CANCELLED, actor, reason)
-        return ledger.append(services, case, act, to=_S.CANCELLED, facts=facts)
+        return ledger.append(services, case, act, to=_S.CANCELLED, facts=_telling(facts, act.about[0].digest))
 
     return ledger.retry_on_conflict(once)
 
@@ -114,6 +114,14 @@ def inquire(services: Services, actor: Actor, case_id: str) -> CaseRow:
     if asked and services.clock.now() < asked + INQUIRY_INTERVAL:
         raise Busy("The payer was asked a few minutes ago; wait for its notification.")
     return submit.inquire_now(services, case, facts, actor)
+
+
+def _telling(facts: Facts, task: str) -> Facts:
+    """The EHR is told of the new Task where it has one of the case, in place of older news that it has not had."""
+    if not facts.task_id:
+        return facts
+    rest = tuple(item for item in facts.write_backs if item.done or item.kind != "task")
+    return replace(facts, write_backs=(*rest, WriteBack(kind="task", digest=task)))
 
 
 def _last_asked(services: Services, case: CaseRow) -> datetime | None:

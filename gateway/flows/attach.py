@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from gateway.cases.facts import Facts, RequestedDocument, read_facts
@@ -23,6 +24,9 @@ from gateway.flows.services import NPI, Services
 from gateway.policy.access import CaseFacts, require_access
 from gateway.profiles import pas_2_2_1 as pas
 from gateway.store.rows import CaseRow
+
+GRACE = timedelta(seconds=5)
+"""Longer than the socket's own limit: after it a claim belongs to a process that died."""
 
 
 def show_choices(services: Services, actor: Actor, case_id: str) -> list[dict[str, Any]]:
@@ -85,9 +89,14 @@ def attach(services: Services, actor: Actor, case_id: str, control_number: str, 
 
 
 def send_attachment(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
-    """Send the first answer the payer does not have yet. Raises PayerError; a 4xx is final and needs a person."""
+    """Send the first answer the payer does not have yet. Raises PayerError; a 4xx is final and needs a person.
+
+    The case is claimed first, so that two jobs never send it at once; after a crash the claim runs out.
+    """
     request = next(item for item in facts.requests if item.attachment and not item.sent)
     body = ledger.load_object(services, case, request.attachment)
+    claimed = replace(facts, wait="send-attachment")
+    case = ledger.set_waiting(services, case, claimed, services.clock.now() + _longest_try(services, case))
     exchange = services.payer(case.payer).submit_attachment(body)
     if not exchange.is_success:
         raise PayerRejected(
@@ -113,6 +122,11 @@ def send_attachment(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         next_action="The payer has the documents and will notify.",
         changes={"move": "payer"},
     )
+
+
+def _longest_try(services: Services, case: CaseRow) -> timedelta:
+    payer = services.payer_row(case.payer)
+    return timedelta(seconds=payer.pas.timeouts_seconds.attachment if payer.pas else 20) + GRACE
 
 
 def _open_request(facts: Facts, control_number: str) -> RequestedDocument:

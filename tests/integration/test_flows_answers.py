@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
@@ -13,8 +15,9 @@ from gateway.cases.states import CaseState
 from gateway.clients.payer import Exchange
 from gateway.errors import Conflict, PayerTimedOut
 from gateway.fhir.json import dump_json, parse_json
-from gateway.flows import actions, desk, ledger, notices
+from gateway.flows import actions, attach, desk, ledger, notices
 from gateway.flows.actions import INQUIRY_INTERVAL
+from gateway.flows.advance import advance
 from gateway.profiles import pas_2_2_1 as pas
 from gateway.store.rows import BreakerRow
 from tests.integration.flows_house import PERSON, House, answered, open_house
@@ -293,6 +296,18 @@ def test_approved_case_is_withdrawn_and_the_page_offers_it(house: House, payer: 
     assert not house.failing_codes(case_id)
 
 
+def test_ehr_hears_that_a_denied_case_was_cancelled(house: House, payer: Payer) -> None:
+    case_id = house.to_state("denied")
+    assert house.case(case_id).state == "denied"
+    actions.cancel(house.services, PERSON, case_id)
+    house.run()
+    patient = house.case(case_id).patient_reference.partition("/")[2]
+    found = house.services.ehr("ehr").search("Task", {"patient": patient})
+    ours = [item.resource for item in found if f"urn:uuid:{case_id}" in dump_json(item.resource).decode()]
+    assert [task["status"] for task in ours] == ["cancelled"]
+    assert not house.failing_codes(case_id)
+
+
 def test_failed_withdrawal_never_becomes_a_second_request(house: House, payer: Payer) -> None:
     case_id = house.to_state("withdraw-fails")
     payer.times_out()
@@ -356,3 +371,27 @@ def test_pend_does_not_wait_in_silence(house: House, payer: Payer) -> None:
     assert "time to decide is over" in case.next_action
     assert case.due_at is not None
     assert case.due_at > house.clock.now()
+
+
+def test_documents_are_sent_once_by_two_jobs(house: House, payer: Payer) -> None:
+    case_id = house.to_state("pended-information")
+    asked = house.facts(case_id).requests[0]
+    chosen = attach.show_choices(house.services, PERSON, case_id)[0]["reference"]
+    sent: list[bytes] = []
+
+    def slowly(real: Any, body: bytes) -> Any:
+        sent.append(body)
+        sleep(0.3)
+        return real(body)
+
+    payer.between.instead["submit_attachment"] = slowly
+    attach.attach(house.services, PERSON, case_id, asked.control_number, [chosen])
+    both = [Thread(target=advance, args=(house.services, "main", case_id)) for _ in range(2)]
+    for job in both:
+        job.start()
+    for job in both:
+        job.join()
+    house.run()
+    assert len(sent) == 1
+    assert [item.sent for item in house.facts(case_id).requests] == [True]
+    assert not house.failing_codes(case_id)
