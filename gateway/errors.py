@@ -39,7 +39,9 @@ class GatewayError(Exception):
     status: ClassVar[int] = 500
     audience: ClassVar[Audience] = "staff"
 
-    def __init__(self, message: str, *, code: str | None = None, status: int | None = None, expression: str = "") -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, status: int | None = None, expression: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = code or self.code
