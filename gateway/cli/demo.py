@@ -11,6 +11,7 @@ import typer
 from gateway.cli.shared import JsonOption, SettingsOption, err, print_table
 from gateway.demo.script import Demo, run_once
 from gateway.settings import load_settings
+from provenance import FAILED
 
 
 def demo(
@@ -73,12 +74,8 @@ def _print(report: dict[str, object]) -> None:
     ledger = report["payer_ledger"]
     assert isinstance(ledger, dict)
     typer.echo()
-    typer.echo(
-        ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in ledger.items()) + " in the payers' ledger"
-    )
-    _print_codes({code for case in cases for code in case["verification"]["codes"]})
-
-
-def _print_codes(codes: set[str]) -> None:
-    if codes:
-        typer.echo(f"Evidence: what was checked holds; not decided: {', '.join(sorted(codes))} (see README.md).")
+    counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in ledger.items())
+    typer.echo(f"Payers' ledger: {counts}")
+    open_points = sorted({code for case in cases for code in case["verification"]["codes"]})
+    if all(case["verification"]["verdict"] != FAILED for case in cases) and open_points:
+        typer.echo(f"Evidence: what was checked holds; not decided: {', '.join(open_points)} (see README.md)")
