@@ -10,6 +10,7 @@ from gateway.cases.states import CaseState
 from gateway.flows import ledger
 from gateway.flows.actors import Actor
 from gateway.flows.services import Services
+from gateway.logs import get_logger
 from gateway.policy.access import CaseFacts, require_access
 from gateway.store.rows import CaseRow
 
@@ -18,6 +19,7 @@ def export_evidence(services: Services, actor: Actor, case_id: str) -> bytes:
     """The evidence package of a case, as a zip's bytes. NotFound, AccessError; IntegrityError for damaged bytes."""
     case = ledger.load(services, actor.tenant, case_id)
     require_access(actor.caller, "case.evidence", CaseFacts(tenant=case.tenant_id, state=CaseState(case.state)))
+    get_logger().info("evidence-exported", case_id=case.case_id)
     return build_package(services, case)
 
 
