@@ -14,6 +14,7 @@ from gateway.flows.ledger import Act, Item
 from gateway.flows.outcome import Outcome, decide_outcome, in_force
 from gateway.flows.services import Services
 from gateway.flows.subjects import case_task
+from gateway.flows.withdraw import withdraw
 from gateway.policy.access import CaseFacts, require_access
 from gateway.store.rows import CaseRow, SubmissionRow
 
@@ -88,7 +89,7 @@ def cancel(services: Services, actor: Actor, case_id: str, reason: str = "") -> 
         rows = in_force(services, case, facts)
         found = decide_outcome(case, facts, rows)
         if found is Outcome.HELD:
-            return submit.withdraw(services, case, facts, actor, reason)
+            return withdraw(services, case, facts, actor, reason)
         if found is Outcome.UNKNOWN and rows[-1].kind == "cancel":
             return submit.send_again(services, case, facts, actor)
         if found is not Outcome.NOTHING and not _was_asked(services, case, rows[-1]):

@@ -18,11 +18,11 @@ from typing import Any
 from gateway.cases.facts import Facts
 from gateway.cases.states import CaseState
 from gateway.clients.payer import Exchange
-from gateway.errors import Conflict, InputError, NotFound, PartnerError, PayerError
+from gateway.errors import Conflict, InputError, PartnerError, PayerError
 from gateway.fhir import Json
 from gateway.fhir.bundle import resources
 from gateway.fhir.json import dump_json, parse_json
-from gateway.flows import answer, guard, ledger, outcome, subscribe
+from gateway.flows import answer, guard, ledger, subscribe
 from gateway.flows.actors import GATEWAY, Actor
 from gateway.flows.ledger import Act, Item
 from gateway.flows.request import BUNDLE_SYSTEM, build_request, claim_identifier, describe_request
@@ -100,63 +100,6 @@ def release(services: Services, case: CaseRow, facts: Facts, actor: Actor = GATE
         act,
         to=CaseState.SUBMITTING,
         facts=replace(facts.succeeded("release"), submission_id=submission_id),
-        objects=[(body, "application/fhir+json")],
-        also=lambda tx: _insert(tx, row),
-    )
-
-
-def withdraw(services: Services, case: CaseRow, facts: Facts, actor: Actor, reason: str) -> CaseRow:
-    """Store the intent to withdraw a request at the payer: a restatement of it with every item cancelled.
-
-    Source: spec/pas.md §8 (cancel everything), pas:spec-69, spec-70.
-    """
-    prior = outcome.in_force(services, case, facts)[0]
-    payer = services.payer_row(case.payer)
-    if payer.pas is None:
-        raise NotFound("This payer takes no electronic requests; withdraw the request by phone.")
-    bundle_id, submission_id = services.new_id(), services.new_id()
-    claim_id = f"PA-{case.case_id[:8].upper()}-{submission_id[:8].upper()}"
-    update = pas.ClaimUpdate(
-        bundle_identifier=(BUNDLE_SYSTEM, f"urn:uuid:{bundle_id}"),
-        claim_identifier=claim_identifier(services, claim_id),
-        created_at=services.clock.now(),
-        codes=pas.PasCodes(**payer.pas.codes.model_dump()),
-        cancel_all=True,
-    )
-    sent: Json = parse_json(ledger.load_object(services, case, prior.request_digest))
-    body = dump_json(pas_version(services, case).build_update_bundle(sent, update, services.new_id))
-    row = replace(
-        prior,
-        submission_id=submission_id,
-        kind="cancel",
-        request_digest=hashlib.sha256(body).hexdigest(),
-        created_at=services.clock.now(),
-        version=1,
-        bundle_identifier="|".join(update.bundle_identifier),
-        claim_identifier="|".join(update.claim_identifier),
-        state="intent",
-        attempts=0,
-        first_sent_at=None,
-        last_sent_at=None,
-        answered_at=None,
-        response_digest="",
-        http_status=0,
-        next_attempt_at=None,
-        inquired=False,
-    )
-    act = Act(
-        verb="cancel",
-        about=(Item.local("Task", case_task(replace(case, state=CaseState.SUBMITTING.value)), case.case_id),),
-        actor=actor,
-        note={"reason": reason.strip()[:400], "submission_id": submission_id},
-    )
-    return ledger.append(
-        services,
-        case,
-        act,
-        to=CaseState.SUBMITTING,
-        next_action="The request is being withdrawn at the payer.",
-        facts=replace(facts, submission_id=submission_id),
         objects=[(body, "application/fhir+json")],
         also=lambda tx: _insert(tx, row),
     )
