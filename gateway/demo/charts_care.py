@@ -106,7 +106,7 @@ def add_order(sheet: Sheet) -> None:
         "intent": "order",
         "category": [sheet.concept("imaging")],
         "priority": recipe.order_priority,
-        "code": sheet.concept("cervical-mri"),
+        "code": sheet.concept(recipe.order_code),
         "subject": sheet.ref("patient"),
         "encounter": sheet.ref("visit"),
         "occurrencePeriod": {"start": recipe.order_on.isoformat(), "end": until.isoformat()},
@@ -115,6 +115,6 @@ def add_order(sheet: Sheet) -> None:
         **(reason or {"reasonReference": [sheet.ref("problem")]}),
         "insurance": [sheet.ref("coverage")],
         "supportingInfo": [sheet.ref("attestation")] if sheet.has("attestation") else None,
-        "bodySite": [sheet.concept("cervical-spine")],
+        "bodySite": [sheet.concept(recipe.order_site)],
     }
     sheet.add("order", "ServiceRequest", body)

@@ -58,6 +58,10 @@ class Recipe:
     """Local time of the order."""
     order_in_utc: bool
     """Whether the order's instant is written in UTC."""
+    order_code: str
+    """Concept of what is ordered."""
+    order_site: str
+    """Concept of the part of the body it is for."""
     order_priority: str
     order_reason: str
     """Concept coded on the order instead of a reference to the problem."""

@@ -91,7 +91,7 @@ def normalise_icd10(code: str) -> str:
 
 
 def icd10_equal(left: str, right: str) -> bool:
-    """Whether two ICD-10-CM texts are the same code; never by prefix (M54.1 is not M54.12)."""
+    """Whether two ICD-10-CM texts are the same code; never by prefix (S13.4 is not S13.4XXA)."""
     return normalise_icd10(left) == normalise_icd10(right)
 
 

@@ -111,7 +111,7 @@ def _requested(request: Json) -> dict[int, str]:
 
 
 def _words(concept: Json, quantity: Json) -> str:
-    """`72141 MRI cervical spine, 1 unit`; whatever of it is there."""
+    """`73721 MRI of a joint, 1 unit`; whatever of it is there."""
     coding: Mapping[str, Any] = next(iter(concept.get("coding") or ()), {})
     named = " ".join(_present(coding.get("code"), concept.get("text") or coding.get("display")))
     count = " ".join(_present(quantity.get("value"), quantity.get("unit") or quantity.get("code")))
