@@ -28,9 +28,10 @@ from gateway.errors import SettingsError
 WRITE_BYTES = 16 * 1024
 """Most that is written in one step, so that the deadline is looked at often."""
 
-for _name in ("httpx", "httpcore", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
-    # Their debug lines hold URLs and headers, and with them tokens and patients (security T17).
-    logging.getLogger(_name).disabled = True
+for _name in ("httpx", "httpcore", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
+    # Their debug lines hold URLs and headers, and with them tokens and patients (security T17). A filter, because
+    # whoever configures logging later (uvicorn does) sets `disabled` back.
+    logging.getLogger(_name).addFilter(lambda _: False)
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import logging
+import logging.config
 import socket
 import ssl
 import subprocess
@@ -475,3 +476,12 @@ def test_an_unreadable_answer_of_an_ehr_has_its_own_class() -> None:
         transport(server.port).send("GET", "x")
     with stub_server(lambda _: Answer(raw=b"")) as server, pytest.raises(EhrTimedOut):
         transport(server.port).send("GET", "x")
+
+
+@pytest.mark.threat("T17")
+def test_libraries_stay_silent_after_logging_is_configured_again(caplog: pytest.LogCaptureFixture) -> None:
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    caplog.set_level(logging.DEBUG)
+    with stub_server(lambda _: fhir(PATIENT)) as server:
+        transport(server.port).send("GET", "Patient/Zzyxqa")
+    assert "Zzyxqa" not in caplog.text
