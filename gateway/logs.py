@@ -63,6 +63,11 @@ def _plain(value: Any) -> Any:
     return "(dropped)"
 
 
+def _print_logger(*_: Any) -> structlog.PrintLogger:
+    """A logger on the standard error of the moment; levels and streams set later reach loggers made earlier."""
+    return structlog.PrintLogger(file=sys.stderr)
+
+
 def configure_logs(level: str = "info") -> None:
     """Send our own events to standard error as JSON lines and silence libraries that log requests or SQL."""
     structlog.configure(
@@ -73,8 +78,8 @@ def configure_logs(level: str = "info") -> None:
             structlog.processors.JSONRenderer(sort_keys=True),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=_print_logger,
+        cache_logger_on_first_use=False,
     )
     for name in ("httpx", "httpcore", "uvicorn.access", "sqlalchemy", "dbos", "asyncio", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
