@@ -69,6 +69,8 @@ def running_hapi(token: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(20)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _load(folder: Path, base: str, token: str) -> None:
