@@ -11,6 +11,7 @@ from gateway.api.openapi import describe
 
 def install_api(app: FastAPI) -> None:
     """Add routes, errors, the outermost layer and the API's own description. `app.state.services` holds the house."""
+    app.router.redirect_slashes = False  # a redirect would be built from the Host header (security T38)
     install_error_handlers(app)
     for router in (orders.router, cases.router, payers.router, operations.router):
         app.include_router(router)

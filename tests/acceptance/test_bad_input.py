@@ -17,7 +17,7 @@ from tests.acceptance.posts import CANARY, bundle, coverage, order
 from tests.acceptance.server import FHIR, Server
 from tests.stub_http import Answer, stub_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180), pytest.mark.xdist_group("server")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(autouse=True)
@@ -172,6 +172,17 @@ def test_an_idempotency_key_has_a_length(server: Server, key: str) -> None:
     answer = server.post(covered("long-key"), key=key)
     assert answer.status_code == 422
     assert "idempotency-key" in answer.json()["issue"][0]["diagnostics"].lower()
+
+
+@pytest.mark.threat("T38")
+@pytest.mark.parametrize(
+    "path", ["/orders/", "/cases/", "/cases/no-such-case", "/healthz", "/readyz/", "/fhir/metadata"]
+)
+def test_a_forged_host_leads_nowhere(server: Server, path: str) -> None:
+    named = {"Host": "evil.example.org", "X-Forwarded-Host": "evil.example.org", "Forwarded": "host=evil.example.org"}
+    answer = server.send("GET", path, headers=named)
+    assert answer.status_code in (200, 404, 405)
+    assert "evil" not in answer.text + str(answer.headers)
 
 
 def test_addresses_and_methods_that_do_not_exist_are_told(server: Server) -> None:

@@ -16,7 +16,7 @@ from tests.acceptance.outcomes import require_outcome
 from tests.acceptance.posts import bundle, scan
 from tests.acceptance.server import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180), pytest.mark.xdist_group("server")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 MEGABYTE = 1024 * 1024
 LIMIT = ServerSettings().max_body_bytes
 

@@ -15,7 +15,7 @@ from gateway.demo.script import Demo, read_person, run_once
 from gateway.settings import Settings
 from tests.referee import judge, require_referee, save_messages
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("house")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 OPEN_QUESTIONS = {"HEAD_MISSING", "PROOF_MISSING", "REVOCATION_UNKNOWN"}
 KINDS = {
     "approved",

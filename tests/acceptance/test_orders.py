@@ -15,7 +15,7 @@ from tests.acceptance.outcomes import require_outcome
 from tests.acceptance.posts import bundle, coverage, order, order_of, payer, person, with_context
 from tests.acceptance.server import XML, Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180), pytest.mark.xdist_group("server")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 COVERAGE_INFORMATION = "coverage-information"
 
 

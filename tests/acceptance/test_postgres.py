@@ -13,7 +13,6 @@ from tests.postgres import shared_cluster
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("house")
 def test_two_processes_share_the_work_on_postgresql(tmp_path: Path) -> None:
     url = shared_cluster().new_database()
     settings = Settings.model_validate({"store": {"url": url}, "demo": {"directory": tmp_path, "gateway_processes": 2}})

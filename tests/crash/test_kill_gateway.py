@@ -9,8 +9,8 @@ import pytest
 from tests.crash.kill_gateway import run
 from tests.postgres import shared_cluster
 
-KILLS = int(os.environ.get("PA_GATEWAY_CRASH_KILLS", "4"))
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 60 * KILLS), pytest.mark.xdist_group("house")]
+KILLS = int(os.environ.get("PA_GATEWAY_CRASH_KILLS", "3"))
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 60 * KILLS)]
 
 
 @pytest.mark.threat("T13")

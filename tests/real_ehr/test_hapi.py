@@ -9,7 +9,6 @@ from tests.real_ehr.run import Absent, find_tool, run
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("house")
 def test_worked_cases_reach_their_states_with_a_real_ehr() -> None:
     try:
         find_tool()
