@@ -140,8 +140,17 @@ def _filled(
     ) as evaluator:
         draft = populate(parts, launch, record, None, now, new_id, evaluator, guide)
         session = FormSession(package=parts, launch=launch, record=record, now=now, evaluator=evaluator, guide=guide)
-        response = in_order(response_as_sent(session, session.sheet(draft.response)))
+        response = _response(session, draft)
     return {"response": response, **explained(draft)}
+
+
+def _response(session: FormSession, draft: Draft) -> dict[str, Any]:
+    """The response as it stands; where the form's switches do not settle, with everything that was filled."""
+    sheet = session.sheet(draft.response)
+    try:
+        return in_order(response_as_sent(session, sheet))
+    except InputError:
+        return in_order(response_as_sent(session, sheet, {slot.address for slot in sheet.walk()}))
 
 
 def explained(draft: Draft) -> dict[str, Any]:

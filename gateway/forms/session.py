@@ -188,12 +188,14 @@ def _view(sheet: Sheet, addresses: set[str]) -> tuple[dict[str, Any], dict[int, 
     return copied(sheet.response), nodes
 
 
-def response_as_sent(session: FormSession, sheet: Sheet) -> dict[str, Any]:
+def response_as_sent(session: FormSession, sheet: Sheet, addresses: set[str] | None = None) -> dict[str, Any]:
     """The response without switched-off items, empty items and private marks (field case B39).
 
     Where the guide wants an item and nothing is answered, the first one that is switched on stands empty.
+    `addresses` are those switched on; without them the form decides. Raises InputError `form.circle`.
     """
-    addresses = session.enabled(sheet).addresses
+    if addresses is None:
+        addresses = session.enabled(sheet).addresses
     view, _ = _view(sheet, addresses)
     sent = _without_private(copy.deepcopy(without_empty(view)))
     if session.guide.NEEDS_ITEM and "item" not in sent:
