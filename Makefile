@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: demo test lint bench judge openapi clean
+.PHONY: demo test lint bench judge openapi elm clean
 
 demo: $(READY)  ## synthetic EHR, payer harness and gateway on loopback ports; prints the worklist's address
 	$(BIN)/pa-gateway demo
@@ -29,6 +29,9 @@ judge: $(READY)  ## the HL7 validator over everything the demonstration exchange
 
 openapi: $(READY)  ## regenerate the committed API descriptions
 	$(BIN)/python -m tests.openapi_files openapi
+
+elm: $(READY)  ## translate our CQL with the public translator; needs node and npm
+	$(BIN)/python -m tests.authoring
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'

@@ -1,0 +1,1 @@
+"""Authoring of our own CQL: `python -m tests.authoring` translates it, the tests prove that text and ELM agree."""
