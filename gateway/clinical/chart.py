@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway.clinical.concepts import Concepts, Region, diagnoses, matches, snomed_codes
 from gateway.clinical.dates import Span, local_day, read_day, read_span
+from gateway.clinical.focus import focus
 from gateway.clinical.rule_row import Rule
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, text
@@ -111,13 +112,17 @@ def order_day(order: Json, zone: str, now: datetime) -> tuple[date, tuple[str, .
 def open_chart(
     record: RecordSnapshot, order: Json, rule: Rule, concepts: Concepts, region: Region, zone: str, order_on: date
 ) -> Chart:
-    """A chart whose window is the rule's lookback, both ends in (day 183 in, day 184 out)."""
+    """A chart whose window is the rule's lookback, both ends in (day 183 in, day 184 out).
+
+    Row, concepts and region are seen as this order sees them (`focus`).
+    """
+    own_rule, own_concepts, own_region = focus(rule, concepts, region, order, record)
     return Chart(
         record=record,
         order=order,
-        rule=rule,
-        concepts=concepts,
-        region=region,
+        rule=own_rule,
+        concepts=own_concepts,
+        region=own_region,
         zone=zone,
         order_on=order_on,
         from_on=order_on - timedelta(days=rule.lookback_days),

@@ -58,6 +58,42 @@ class Triggers(Part):
     """Never."""
 
 
+class Side(Part):
+    """What belongs to one side of a region that has two."""
+
+    conditions: Codes = ()
+    """Diagnoses of this side (ICD-10-CM patterns)."""
+    body_sites: Codes = ()
+    """Body sites of this side (SNOMED CT)."""
+
+
+class Sides(Part):
+    """The two sides of a region; both empty for a region without sides."""
+
+    right: Side = Side()
+    """Right."""
+    left: Side = Side()
+    """Left."""
+
+
+class SideWords(Part):
+    """How an order names one side."""
+
+    modifiers: Codes
+    """Billing modifiers (HCPCS)."""
+    qualifiers: Codes
+    """Laterality (SNOMED CT)."""
+
+
+class Laterality(Part):
+    """How an order names its side."""
+
+    right: SideWords
+    """Right."""
+    left: SideWords
+    """Left."""
+
+
 class Region(Part):
     """One part of the body, with the services and diagnoses that belong to it."""
 
@@ -71,8 +107,8 @@ class Region(Part):
     """Words that make an uncoded order look like one of them."""
     symptom_code: str
     """Symptom diagnosis, the default."""
-    diagnosis_code: str
-    """Diagnosis that needs findings and may not be uncertain."""
+    diagnosis_code: str = ""
+    """Diagnosis that needs findings and may not be uncertain; empty for a region without one."""
     refinement_days: int
     """A symptom that ended so shortly before the diagnosis began is the same episode."""
     conditions: Codes
@@ -81,6 +117,12 @@ class Region(Part):
     """Diagnoses of the region (SNOMED CT)."""
     body_sites: Codes = ()
     """Body sites of the region (SNOMED CT)."""
+    sides: Sides = Sides()
+    """What belongs to one side only."""
+    prior_imaging: Codes = ()
+    """Plain imaging that comes first (CPT)."""
+    excludes: dict[str, Codes] = {}
+    """Diagnosis → diagnoses that are not coded with it (ICD-10-CM patterns, Excludes1)."""
     red_flag_triggers: Triggers
     """Diagnoses that raise a red-flag question."""
 
@@ -164,6 +206,8 @@ class Measure(Part):
     """Direction."""
     plateau_below: Decimal | None = None
     """An improvement smaller than this is none (scales)."""
+    mdc: Decimal | None = None
+    """Largest improvement that still counts as none, inclusive, in the measure's own unit; wins over the row's."""
     residual: Decimal | None = None
     """Disability that must remain (scales)."""
     component: str = ""
@@ -181,8 +225,10 @@ class Measure(Part):
 
 
 class Exam(Part):
-    """The neurologic examination."""
+    """The examination of one part of the body."""
 
+    id: str = ""
+    """Name by which a rule row chooses it."""
     present: str
     """Finding is present (SNOMED CT)."""
     absent: str
@@ -192,7 +238,7 @@ class Exam(Part):
     side: str
     """Component that names the side (local)."""
     symptom: str
-    """The arm symptom (local)."""
+    """The symptom that goes into the limb (local)."""
     radiation: str
     """Component that says where it goes (local)."""
     provocation: Codes
@@ -231,9 +277,36 @@ class Exam(Part):
     """Where the symptom goes → roots."""
 
 
+class ExamTemplate(Part):
+    """Another examination: what it does not name is that of the first one."""
+
+    id: str
+    """Name by which a rule row chooses it."""
+    symptom: str
+    """The symptom that goes into the limb (local)."""
+    provocation: Codes
+    """Provocative tests (local)."""
+    upper_motor_neuron: Codes = ()
+    """Signs of the long tracts (local)."""
+    root_order: Codes = ()
+    """Roots from top to bottom."""
+    motor: dict[str, Codes]
+    """Strength sign → roots."""
+    reflex: dict[str, Codes] = {}
+    """Reflex sign → roots."""
+    sensory: dict[str, Codes] = {}
+    """Sensory sign → roots."""
+    radiation_roots: dict[str, Codes] = {}
+    """Where the symptom goes → roots."""
+
+
 class RedFlagConcepts(Part):
     """What all red flags share."""
 
+    catalog: str = ""
+    """Name by which a rule row chooses this catalogue."""
+    notice: str = ""
+    """Sentence that is always shown: an emergency that is not a question for this imaging."""
     attestation: str
     """Code of the attesting ClinicalImpression (local)."""
     attester_role: str
@@ -288,3 +361,18 @@ class RedFlag(Part):
     """Oldest finding that counts."""
     needs: tuple[Group, ...]
     """Everything that must be documented."""
+
+
+class RedFlagCatalog(Part):
+    """The exceptions of another part of the body."""
+
+    id: str
+    """Name by which a rule row chooses it."""
+    notice: str = ""
+    """Sentence that is always shown: an emergency that is not a question for this imaging."""
+    screens: Codes
+    """Screening questions (local)."""
+    signs: Codes = ()
+    """Signs whose presence alone raises the question (local)."""
+    category: tuple[RedFlag, ...]
+    """Categories."""

@@ -19,11 +19,14 @@ from gateway.clinical.concept_rows import (
     Drug,
     DrugRules,
     Exam,
+    ExamTemplate,
     Group,
+    Laterality,
     Measure,
     OrderConcepts,
     Part,
     RedFlag,
+    RedFlagCatalog,
     RedFlagConcepts,
     Region,
     TherapyConcepts,
@@ -78,6 +81,31 @@ class Concepts(Part):
     """What all red flags share."""
     red_flag: tuple[RedFlag, ...]
     """Red flags."""
+    laterality: Laterality
+    """How an order names its side."""
+    exam_template: tuple[ExamTemplate, ...] = ()
+    """Examinations of other parts of the body."""
+    red_flag_catalog: tuple[RedFlagCatalog, ...] = ()
+    """Exceptions of other parts of the body."""
+
+    def exam_named(self, name: str) -> Exam | None:
+        """The examination a rule row chooses, the first one for an empty name; None for an unknown name."""
+        if name in ("", self.exam.id):
+            return self.exam
+        chosen = next((template for template in self.exam_template if template.id == name), None)
+        return self.exam.model_copy(update=dict(chosen)) if chosen else None
+
+    def with_catalog(self, name: str) -> Concepts | None:
+        """These concepts with the red flags a rule row chooses, the first ones for an empty name; None if unknown."""
+        if name in ("", self.red_flags.catalog):
+            return self
+        chosen = next((catalog for catalog in self.red_flag_catalog if catalog.id == name), None)
+        if chosen is None:
+            return None
+        shared = {"catalog": chosen.id, "notice": chosen.notice, "screens": chosen.screens, "signs": chosen.signs}
+        return self.model_copy(
+            update={"red_flags": self.red_flags.model_copy(update=shared), "red_flag": chosen.category}
+        )
 
     def region_of(self, cpt: str) -> Region | None:
         """The region that a service belongs to."""

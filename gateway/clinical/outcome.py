@@ -109,6 +109,8 @@ def improvement(pair: Pair) -> Fraction:
 def is_plateau(chart: Chart, pair: Pair) -> bool:
     """Whether the improvement is too small to count (spec/clinical.md §3.4, §3.5)."""
     better = improvement(pair)
+    if pair.measure.mdc is not None:
+        return better <= Fraction(pair.measure.mdc)
     if pair.measure.kind != "items":
         return pair.measure.plateau_below is not None and better < Fraction(pair.measure.plateau_below)
     plateau = chart.rule.outcome.plateau
@@ -151,6 +153,8 @@ def _judge(chart: Chart, pair: Pair) -> ElementResult:
 
 
 def _threshold(chart: Chart, measure: Measure) -> str:
+    if measure.mdc is not None:
+        return f"improvement ≤ {measure.mdc}"
     if measure.kind != "items":
         return f"improvement < {measure.plateau_below}"
     unit = "percentage points" if chart.rule.outcome.plateau.mode == "absolute_pp" else "% of the baseline"

@@ -221,6 +221,8 @@ class Reevaluation(_Part):
 class RedFlags(_Part):
     """Red-flag exceptions."""
 
+    catalog: str = ""
+    """Catalogue of categories by its id in the concepts; empty: the first one."""
     accept: tuple[str, ...] = ("RF1", "RF2", "RF3", "RF4", "RF5", "RF6")
     """Categories that waive conservative care."""
     extra: tuple[str, ...] = ()
@@ -270,8 +272,14 @@ class Rule(_Part):
     """Findings needed for a diagnosis, by code."""
     objective_types: tuple[ObjectiveType, ...] = ("motor", "reflex", "sensory")
     """Objective signs that count for `code_support`."""
+    exam_template: str = ""
+    """Examination template by its id in the concepts; empty: the first one."""
     red_flags: RedFlags = RedFlags()
     """Red-flag exceptions."""
+    laterality_required: Truth = False
+    """The order must say which side, and its diagnosis must agree."""
+    prior_imaging_required: Truth = False
+    """Plain imaging of the region must have been done before."""
     required_elements: tuple[ElementName, ...] = (
         "DURATION",
         "PHARM",

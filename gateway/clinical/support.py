@@ -138,7 +138,7 @@ def judge_support(chart: Chart, indication: Indication) -> ElementResult | None:
             "met", "documented", f"Findings support the diagnosis: {support.level}{where}.", support, threshold
         )
     if support.level == "none":
-        line = "No arm symptom with its examination is documented for the diagnosis."
+        line = "No symptom into the limb with its examination is documented for the diagnosis."
         return _result("unmet", "not_documented", line, support, threshold)
     line = f"Findings give {support.level} support for the diagnosis; {threshold} is asked."
     return _result("unmet", support.level, line, support, threshold)
