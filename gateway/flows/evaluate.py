@@ -17,9 +17,10 @@ from gateway.cases.facts import Facts
 from gateway.cases.states import CaseState
 from gateway.clinical.chart import order_day
 from gateway.clinical.evaluate import Evaluation, evaluate
+from gateway.clinical.practice import practice_state
 from gateway.clinical.rules import Rule, choose_rule
 from gateway.fhir import Json
-from gateway.fhir.reading import objects, one, text
+from gateway.fhir.reading import objects, text
 from gateway.flows import ledger
 from gateway.flows.extract import Snapshot, load_snapshot
 from gateway.flows.ledger import Act, Item
@@ -152,7 +153,7 @@ def _rule_for(services: Services, case: CaseRow, snapshot: Snapshot, order: Json
         services.rules,
         payor_identifiers=services.payer_row(case.payer).identifiers,
         plan_ids=tuple(text(item.get("value")) for item in objects(coverage.get("class"))),
-        state=_practice_state(snapshot),
+        state=practice_state(snapshot.record),
         code=code,
         on=order_day(order, services.zone_of(snapshot.record), services.clock.now())[0],
     )
@@ -201,12 +202,3 @@ def _trace(found: Evaluation | None, rule: Rule | None) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | bool) else str(value)
-
-
-def _practice_state(snapshot: Snapshot) -> str:
-    for kind in ("Location", "Organization"):
-        for resource in snapshot.record.of_type(kind):
-            state = text(one(resource.get("address")).get("state"))
-            if state:
-                return state
-    return ""

@@ -18,7 +18,7 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import provenance
 from gateway.clients.ehr import EhrClient
@@ -28,10 +28,10 @@ from gateway.clients.payer import PayerClient, open_payer
 from gateway.clients.tokens import NoToken, StaticToken
 from gateway.clients.transport import Transport
 from gateway.clinical.concepts import Concepts
+from gateway.clinical.practice import practice_zone
 from gateway.clinical.rules import Rule, load_concepts, load_rules
 from gateway.clock import Clock, SystemClock
 from gateway.errors import NotFound, SettingsError
-from gateway.fhir.reading import objects, text
 from gateway.fhir.references import read_reference
 from gateway.jobs.dbos_adapter import DbosJobs
 from gateway.jobs.port import Jobs, QueueLimits
@@ -142,12 +142,7 @@ class Services:
 
     def zone_of(self, record: RecordSnapshot) -> str:
         """IANA time zone of the practice: the one a Location of the record names, else the tenant's."""
-        for location in record.of_type("Location"):
-            for extension in objects(location.get("extension")):
-                named = text(extension.get("valueCode"))
-                if text(extension.get("url")).endswith("/StructureDefinition/timezone") and _is_zone(named):
-                    return named
-        return self.settings.tenant.practice_zone
+        return practice_zone(record, self.settings.tenant.practice_zone)
 
     def today(self) -> date:
         """The calendar day at the practice: coverage and days of service begin and end there, not in Greenwich."""
@@ -192,14 +187,6 @@ def _open_ehr(ehr_id: str, row: EhrSettings, clock: Clock) -> EhrClient:
     transport = Transport(endpoint, limits=Limits(total_seconds=row.timeout_seconds), clock=clock)
     token = StaticToken(file=row.token_file) if row.token_file else NoToken()
     return EhrClient(transport, token, page_size=row.page_size)
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, ZoneInfoNotFoundError):
-        return False
-    return bool(name)
 
 
 def known_payers(settings: Settings) -> list[str]:
