@@ -42,6 +42,10 @@ class FormFact:
     """Times that an adaptive form's service was asked."""
     earlier: str = ""
     """Digest of the answers of an earlier round, around which this one is filled; empty for none."""
+    faults: str = ""
+    """Fingerprint of the faults of the form that the payer is told about; empty while it has none."""
+    report: str = ""
+    """Digest of the error report that the payer has to be sent; empty when none waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,20 @@ from typing import Any
 from gateway.cases.facts import Facts, read_facts
 from gateway.cases.states import CaseState
 from gateway.errors import Busy, Conflict, GatewayError, NotFound, PartnerError
-from gateway.flows import attach, evaluate, extract, forms, ledger, need, notices, packet, submit, subscribe, write_back
+from gateway.flows import (
+    attach,
+    evaluate,
+    extract,
+    form_reports,
+    forms,
+    ledger,
+    need,
+    notices,
+    packet,
+    submit,
+    subscribe,
+    write_back,
+)
 from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
 from gateway.flows.subjects import case_task
@@ -46,7 +59,10 @@ STEPS: dict[str, Step] = {
     "notification": notices.process,
     "send-attachment": attach.send_attachment,
     "write-back": write_back.write_back,
+    "report-form-errors": form_reports.send,
 }
+BESIDE: dict[str, Callable[[Facts], Facts]] = {"report-form-errors": form_reports.given_up}
+"""Steps that hold up nothing: after the last try the case goes on without them, with these facts."""
 MOST_STEPS = 40
 """Steps one job takes at most; a case that wants more is taken up by the next job."""
 WATCH_EVERY = timedelta(days=1)
@@ -97,8 +113,9 @@ def _go_on(services: Services, case: CaseRow, facts: Facts) -> bool:
 
 
 def decide_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
-    """The next step of the case, or None when it rests: its own work first, then what the EHR must be told."""
-    return _own_step(services, case, facts) or ("write-back" if facts.pending_write_back() else None)
+    """The next step of the case, or None when it rests: its own work first, then what EHR and payer must be told."""
+    own = _own_step(services, case, facts) or ("write-back" if facts.pending_write_back() else None)
+    return own or ("report-form-errors" if form_reports.waiting(facts.forms) else None)
 
 
 def _own_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
@@ -185,7 +202,7 @@ def _fail(services: Services, case: CaseRow, facts: Facts, step: str, failure: F
     )
     if isinstance(decision, RetryAt):
         # What the EHR was not told yet says nothing about whose move the case is.
-        why = "" if step == "write-back" else f"{decision.why} ({step})"
+        why = "" if step == "write-back" or step in BESIDE else f"{decision.why} ({step})"
         _quietly(lambda: ledger.set_waiting(services, case, counted, decision.when, why))
         return
     todo = getattr(decision, "next_action", "")
@@ -206,6 +223,9 @@ def _ask_person(services: Services, case: CaseRow, facts: Facts, step: str, sent
     not tried for ever; a closed case then stays closed.
     """
     get_logger().warning("step-given-up", case_id=case.case_id, stage=step)
+    if step in BESIDE:
+        _quietly(lambda: ledger.set_waiting(services, case, BESIDE[step](facts), services.clock.now()))
+        return
     if step == "write-back":
         _quietly(lambda: _leave(services, case, facts, sentence))
         return

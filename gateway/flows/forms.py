@@ -17,7 +17,7 @@ from gateway.clients.payer import Exchange
 from gateway.errors import InputError, PayerRejected, PayerUnreadable
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
-from gateway.flows import ledger, request
+from gateway.flows import form_reports, ledger, request
 from gateway.flows.actors import Actor
 from gateway.flows.extract import Snapshot, load_snapshot, references_in
 from gateway.flows.form_cases import (
@@ -93,6 +93,7 @@ def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     snapshot = load_snapshot(services, case, facts)
     parts, launch = load_package(services, case, form), launch_of(services, case, snapshot)
     earlier = ledger.load_object(services, case, form.earlier) if form.earlier else None
+    evaluator = evaluator_of(services, parts, launch, snapshot.record)
     draft = populate(
         parts,
         launch,
@@ -100,9 +101,10 @@ def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         {**parse_json(earlier), "status": "in-progress"} if earlier else None,
         services.clock.now(),
         services.new_id,
-        evaluator_of(services, parts, launch, snapshot.record),
+        evaluator,
         guide_of(services, case),
     )
+    form, reports = form_reports.noted(services, form, draft, evaluator)
     response: Json = draft.response
     if form.is_adaptive:
         response = adaptive.begin(load_received(services, case, form), response, guide_of(services, case))
@@ -125,7 +127,9 @@ def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
             answered=sum(bool(answer.value) for answer in draft.answers),
         )
     )
-    return ledger.append(services, case, act, facts=changed, next_action=todo(changed), changes={"move": "us"})
+    return ledger.append(
+        services, case, act, facts=changed, next_action=todo(changed), changes={"move": "us"}, objects=reports
+    )
 
 
 def fill(services: Services, actor: Actor, case_id: str, form_id: str, answers: Mapping[str, Sequence[Any]]) -> CaseRow:
@@ -231,6 +235,7 @@ def _keep_answers(
 ) -> CaseRow:
     snapshot = load_snapshot(services, case, facts)
     guide, launch = guide_of(services, case), launch_of(services, case, snapshot)
+    evaluator = evaluator_of(services, parts, launch, snapshot.record)
     draft = populate(
         parts,
         launch,
@@ -238,9 +243,10 @@ def _keep_answers(
         working,
         services.clock.now(),
         services.new_id,
-        evaluator_of(services, parts, launch, snapshot.record),
+        evaluator,
         guide,
     )
+    form, reports = form_reports.noted(services, form, draft, evaluator)
     body, trace = dump_json(draft.response), provenance.salted_record("population", trace_of(draft))
     origins = {answer.origin for answer in draft.answers if answer.link_id in touched}
     act = Act(
@@ -259,7 +265,7 @@ def _keep_answers(
             answered=sum(bool(answer.value) for answer in draft.answers),
         )
     )
-    return ledger.append(services, case, act, facts=changed, next_action=todo(changed))
+    return ledger.append(services, case, act, facts=changed, next_action=todo(changed), objects=reports)
 
 
 def _read(exchange: Exchange) -> PackageAnswer:

@@ -19,7 +19,7 @@ from gateway.clients.payer import Exchange
 from gateway.errors import Conflict, GatewayError, InputError, PayerRejected, PayerTimedOut, PayerUnreadable
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
-from gateway.flows import ledger
+from gateway.flows import form_reports, ledger
 from gateway.flows.actors import Actor
 from gateway.flows.extract import Snapshot, load_snapshot
 from gateway.flows.form_cases import (
@@ -235,6 +235,7 @@ def _go_on(
 ) -> CaseRow:
     body, trace = dump_json(draft.response), provenance.salted_record("population", trace_of(draft))
     guide = guide_of(services, case)
+    form, reports = form_reports.noted(services, asked.form, draft)
     is_ours = any(one.origin == guide.AUTO and one.link_id in taken.added for one in draft.answers)
     act = Act(
         verb="populate-auto-client" if is_ours else "populate-auto-server",
@@ -250,15 +251,15 @@ def _go_on(
     )
     changed = facts.with_form(
         replace(
-            asked.form,
+            form,
             response=digest_of(body),
             trace=digest_of(trace),
             open_required=draft.open_required,
             answered=sum(bool(answer.value) for answer in draft.answers),
-            sets=asked.form.sets + 1,
+            sets=form.sets + 1,
         )
     )
-    return ledger.append(services, case, act, facts=changed, next_action=_words(taken, todo(changed)))
+    return ledger.append(services, case, act, facts=changed, next_action=_words(taken, todo(changed)), objects=reports)
 
 
 def _complete(

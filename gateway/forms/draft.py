@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 from gateway.fhir import Json
@@ -17,6 +17,10 @@ from gateway.forms.slots import Sheet, without_empty
 from gateway.profiles import dtr_urls as urls
 from gateway.profiles.dtr_sdc import extensions, value_of
 from gateway.reasoning.record import reference_of
+
+OTHER_PATIENT: Final = "The payer's draft is about another patient and was not used."
+OTHER_ORDER: Final = "The payer's draft is about another order or coverage and was not used."
+ELSEWHERE: Final = "The payer's draft pointed at records outside the EHR; those answers were left out."
 
 
 def blank_response(session: FormSession, launch: LaunchContext, now: datetime, response_id: str) -> dict[str, Any]:
@@ -71,11 +75,11 @@ def _with_intended_use(blank: dict[str, Any], draft: Json | None) -> dict[str, A
 def _not_ours(draft: Json, blank: Json) -> str:
     subject = str((draft.get("subject") or {}).get("reference", ""))
     if subject and not _same(subject, str(blank["subject"]["reference"])):
-        return "The payer's draft is about another patient and was not used."
+        return OTHER_PATIENT
     ours = {str(value["reference"]) for value in _references(blank)}
     for reference in _references(draft):
         if not any(_same(str(reference.get("reference", "")), own) for own in ours):
-            return "The payer's draft is about another order or coverage and was not used."
+            return OTHER_ORDER
     return ""
 
 
@@ -103,7 +107,7 @@ def _with_server_origins(response: dict[str, Any], session: FormSession) -> tupl
     for slot in sheet.walk():
         kept = [answer for answer in slot.answers if not _points_elsewhere(answer)]
         if len(kept) < len(slot.answers):
-            finding = "The payer's draft pointed at records outside the EHR; those answers were left out."
+            finding = ELSEWHERE
             slot.set_answers(kept)
         for position, answer in enumerate(slot.answers):
             if not values_of([answer])[0]:

@@ -18,7 +18,7 @@ from gateway.fhir import Json
 from gateway.fhir.json import dump_json
 from gateway.forms import marks
 from gateway.forms.conversion import Converted, convert
-from gateway.forms.draft import blank_response, with_payer_draft
+from gateway.forms.draft import ELSEWHERE, blank_response, with_payer_draft
 from gateway.forms.launch import LaunchContext
 from gateway.forms.required import open_required
 from gateway.forms.rows import Rows
@@ -65,6 +65,8 @@ class AnswerTrace:
     """Queries over the record that took part."""
     refused: tuple[Any, ...] = ()
     """Values that were found and did not fit the question."""
+    lines: tuple[str, ...] = ()
+    """Two plain lines of the engine on how a define came to its value, or to none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,8 @@ class Problem:
     link_id: str = ""
     library: str = ""
     define: str = ""
+    error_code: str = ""
+    """The engine's own word for a define that failed, e.g. `elm.operator`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,8 @@ def populate(
     else:
         response = {**previous, "authored": session.launch_time(now)}
     population = _Population(session, Sheet(session.form, response))
+    if finding:
+        population.report("", "draft.elsewhere" if finding == ELSEWHERE else "draft.not-ours", finding)
     enabled = population.run()
     return population.draft(enabled, (*package.findings, *([finding] if finding else ())))
 
@@ -147,14 +153,14 @@ class _Population:
             if state in seen:
                 break
             seen.add(state)
-        self._report("", "form.unsettled", "The form's calculations do not settle; filling was stopped.")
+        self.report("", "form.unsettled", "The form's calculations do not settle; filling was stopped.")
         return self._enabled()
 
     def _enabled(self) -> Enabled:
         try:
             return self.session.enabled(self.sheet)
         except InputError as error:
-            self._report(error.expression, error.reason, error.message)
+            self.report(error.expression, error.reason, error.message)
             return Enabled(addresses={slot.address for slot in self.sheet.walk()}, undecided=(error.message,))
 
     def _pass(self, enabled: Enabled) -> None:
@@ -170,7 +176,7 @@ class _Population:
     def _fill_rows(self, slot: Slot, scope: Scope) -> None:
         problem = self._rows.lay(slot, scope, self.sheet)
         if problem is not None:
-            self._report(slot.address, problem.code, problem.reason)
+            self.report(slot.address, problem.code, problem.reason)
 
     def _visit(self, slot: Slot, scope: Scope) -> None:
         calculated = dtr_sdc.read_expression(slot.definition.item, "calculatedExpression")
@@ -187,10 +193,10 @@ class _Population:
     def _compute(self, slot: Slot, scope: Scope, expression: FormExpression | None) -> tuple[Evaluated, Converted]:
         options = self.session.options(slot.definition)
         if options.missing:
-            self._report(slot.address, "form.value-set", options.missing)
+            self.report(slot.address, "form.value-set", options.missing)
         found = scope.evaluate(expression, slot) if expression else Evaluated()
         if found.reason:
-            self._report(slot.address, found.code, found.reason, found)
+            self.report(slot.address, found.code, found.reason, found)
         converted = convert(found.items, slot.definition, options, self.session.means.zone)
         if not converted.answers and not found.items:
             converted = replace(converted, answers=self._defaults(slot), reason=converted.reason)
@@ -250,15 +256,18 @@ class _Population:
             sources=sources,
             looked_for=found.queries,
             refused=converted.refused,
+            lines=found.lines,
         )
 
-    def _report(self, address: str, code: str, sentence: str, found: Evaluated | None = None) -> None:
+    def report(self, address: str, code: str, sentence: str, found: Evaluated | None = None) -> None:
+        """Note a problem; the first of a kind counts for a place."""
         problem = Problem(
             code=code,
             sentence=sentence,
             link_id=address,
             library=found.library if found else "",
             define=found.define if found else "",
+            error_code=found.error_code if found else "",
         )
         self.problems.setdefault((address, code), problem)
 

@@ -6,6 +6,7 @@ address of a record can get in (dtr:oper-2; spec/dtr.md §9). linkIds, library a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,12 +23,23 @@ _KINDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "expression.language": ("error", "not-supported", "The language of an expression is not supported."),
     "logic.unavailable": ("warning", "not-supported", "Logic of the form was not run."),
     "logic.failed": ("error", "processing", "Logic of the form failed while it was run."),
+    "elm.limit": ("error", "too-costly", "Logic of the form needs more time or memory than it may use."),
+    "elm.define": ("error", "not-found", "A library has no expression of the name that the form uses."),
+    "elm.process": ("error", "exception", "Logic of the form could not be run for a reason on our side."),
+    "form.content": ("error", "not-supported", "The form holds content that cannot be processed."),
+    "form.expired": ("error", "expired", "The form is no longer in force and came without being asked for."),
+    "draft.not-ours": ("error", "business-rule", "The draft response is about another patient, order or coverage."),
+    "draft.elsewhere": ("warning", "business-rule", "The draft response points at records outside the EHR."),
     "form.value-set": ("warning", "not-found", "A value set of a question was not in the package."),
     "form.unsettled": ("error", "business-rule", "The calculations of the form do not settle."),
     "form.circle": ("error", "business-rule", "Questions of the form switch each other in a circle."),
     "form.rows": ("error", "multiple-matches", "Several rows were found for a group that does not repeat."),
 }
 _OTHER: Final = ("error", "processing", "A part of the form could not be processed.")
+_LOGIC: Final = ("error", "processing", "Logic of the form failed while it was run.")
+_SYNTAX: Final = {"system": "http://terminology.hl7.org/CodeSystem/operation-outcome", "code": "MSG_BAD_SYNTAX"}
+_LOCATOR: Final = re.compile(r"\d{1,7}(:\d{1,7})?(-\d{1,7}(:\d{1,7})?)?")
+"""Line and column of a library's text; anything else is no locator and is left out."""
 MAX_ISSUES: Final = 100
 """Issues of one report."""
 
@@ -40,7 +52,10 @@ class FormIssue:
     """Machine word of the problem, e.g. `fhirpath.syntax`; an unknown one is reported in general words."""
     link_id: str = ""
     library: str = ""
+    """Name of the library, with its version where known."""
     define: str = ""
+    locator: str = ""
+    """Place in the library's text, `12:3-12:40`."""
 
 
 def build_error_report(
@@ -60,12 +75,12 @@ def build_error_report(
 
 
 def _issue(issue: FormIssue, about: str) -> dict[str, Any]:
-    severity, kind, sentence = _KINDS.get(issue.code, _OTHER)
+    severity, kind, sentence = _KINDS.get(issue.code, _LOGIC if issue.code.startswith("elm.") else _OTHER)
     place = "; ".join(f"{name} {value}" for name, value in _places(issue) if value)
     built: dict[str, Any] = {
         "severity": severity,
         "code": kind,
-        "details": {"text": sentence},
+        "details": {"coding": [_SYNTAX], "text": sentence} if issue.code == "fhirpath.syntax" else {"text": sentence},
         "diagnostics": f"{place}; {about}" if place else about,
     }
     if issue.link_id:
@@ -75,4 +90,10 @@ def _issue(issue: FormIssue, about: str) -> dict[str, Any]:
 
 
 def _places(issue: FormIssue) -> tuple[tuple[str, str], ...]:
-    return (("item", issue.link_id.partition("@")[0]), ("library", issue.library), ("define", issue.define))
+    locator = issue.locator if _LOCATOR.fullmatch(issue.locator) else ""
+    return (
+        ("item", issue.link_id.partition("@")[0]),
+        ("library", issue.library),
+        ("define", issue.define),
+        ("at", locator),
+    )
