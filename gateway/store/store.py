@@ -13,10 +13,12 @@ from gateway.clock import Clock, SystemClock
 from gateway.errors import Busy, Conflict, GatewayError, IntegrityError, SettingsError
 from gateway.logs import get_logger
 from gateway.store.base import Scope
+from gateway.store.care import DueRows, Timers, Uploads
 from gateway.store.cases import Cases
 from gateway.store.engine import READ_ONLY, open_engine, separates_tenants
 from gateway.store.events import Events
 from gateway.store.guards import Breakers, Idempotency, Sessions
+from gateway.store.hooks import Hooks
 from gateway.store.inbox import Notifications, Subscriptions
 from gateway.store.migrate import migrate, require_current
 from gateway.store.objects import Objects
@@ -47,6 +49,10 @@ class Tx:
         self.breakers = Breakers(scope, clock)
         self.idempotency = Idempotency(scope, clock)
         self.sessions = Sessions(scope, clock)
+        self.timers = Timers(scope, clock)
+        self.care_due = DueRows(scope, clock)
+        self.care_uploads = Uploads(scope, clock)
+        self.hooks = Hooks(scope, clock)
 
 
 class Store:
