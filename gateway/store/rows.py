@@ -238,6 +238,25 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookCardRow:
+    """A card that an EHR was given, so that feedback on it finds its case."""
+
+    tenant_id: str
+    card_id: str
+    """Random UUID, the card's `uuid`."""
+    case_id: str = ""
+    """Empty where no case was open."""
+    service: str
+    """Id of the CDS service."""
+    choices: str = "{}"
+    """JSON text: suggestion uuid → word of the choice."""
+    shown_at: datetime
+    outcome: str = ""
+    """accepted or overridden; empty while nothing was heard."""
+    answered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
     """Where a worklist page ended; the next page starts behind it."""
 

@@ -237,3 +237,38 @@ sessions = sa.Table(
     _text("data"),
     sa.Index("sessions_expiry", "expires_at"),
 )
+
+hook_tokens = sa.Table(
+    "hook_tokens",
+    metadata,
+    _key("tenant_id"),
+    _key("token_sha256"),
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Index("hook_tokens_expiry", "expires_at"),
+)
+"""Tokens of CDS clients that were used, by a digest of issuer and jti."""
+
+hook_panels = sa.Table(
+    "hook_panels",
+    metadata,
+    _key("tenant_id"),
+    _key("panel_key"),
+    sa.Column("shown_at", Instant, nullable=False),
+    sa.Index("hook_panels_shown", "shown_at"),
+)
+"""Panels shown a short while ago, by a keyed digest."""
+
+hook_cards = sa.Table(
+    "hook_cards",
+    metadata,
+    _key("tenant_id"),
+    _key("card_id"),
+    _text("case_id"),
+    _text("service"),
+    _text("choices"),
+    sa.Column("shown_at", Instant, nullable=False),
+    _text("outcome"),
+    sa.Column("answered_at", Instant),
+    sa.Index("hook_cards_shown", "shown_at"),
+)
+"""Cards handed to an EHR; `case_id` is empty where the card belongs to no case."""
