@@ -159,7 +159,14 @@ def explained(draft: Draft) -> dict[str, Any]:
         "answers": [_answer(trace) for trace in draft.answers],
         "open_required": list(draft.open_required),
         "problems": [
-            {"code": one.code, "message": one.sentence, "link_id": one.link_id, "define": one.define}
+            {
+                "code": one.code,
+                "error_code": one.error_code,
+                "message": one.sentence,
+                "link_id": one.link_id,
+                "library": one.library,
+                "define": one.define,
+            }
             for one in draft.problems
         ],
         "blockers": list(draft.blockers),
@@ -178,6 +185,7 @@ def _answer(trace: AnswerTrace) -> dict[str, Any]:
         "sources": [
             {"reference": one.reference, "version": one.version, "element": one.element} for one in trace.sources
         ],
+        "explanation": list(trace.lines),
         "reason_if_empty": trace.reason_if_empty,
     }
 

@@ -24,6 +24,7 @@ from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows.logic_worker import MAX_REPLY, WALL_SECONDS, receive, send
 from gateway.reasoning.defines import DefineResult, Source
+from gateway.reasoning.elm.defines import STOPPED, OnError
 from gateway.reasoning.record import RecordSnapshot
 
 MAX_FILE: Final = 32 * 1024 * 1024
@@ -120,7 +121,7 @@ class LogicSession:
                 body = None
             if body is None or len(body) > MAX_REPLY:
                 self._drop()
-                return {"error": ENDED, "code": "elm.limit"}
+                return {"error": ENDED, "code": "elm.limit", "ended": True}
             answer: dict[str, Any] = parse_json(body, max_depth=500)
             return answer
 
@@ -163,7 +164,7 @@ class IsolatedDefines:
         order: Json | None = None,
         contexts: Mapping[str, Any] | None = None,
         patient: str | None = None,
-        on_error: str = "stop",
+        on_error: OnError = "stop",
         host: LogicHost | None = None,
     ) -> None:
         session = {
@@ -177,9 +178,9 @@ class IsolatedDefines:
             "on_error": on_error,
         }
         self._session = LogicSession(host or shared_host(), session)
+        self._may_stop = on_error == "stop"
+        self._is_stopped = False
         self._known: dict[tuple[str, str | None], DefineResult] = {}
-        self.lines: dict[tuple[str, str | None], tuple[str, ...]] = {}
-        """Two plain lines on how a define came to its value, by define and library as asked."""
         self.failures: dict[tuple[str, str | None], Mapping[str, Any]] = {}
         """`code` and `frame` (library, define, localId, locator) of errors, without patient data, for the payer."""
 
@@ -187,19 +188,26 @@ class IsolatedDefines:
         """Value of a define, asked once. Never raises for logic."""
         key = (define, library)
         if key not in self._known:
-            self._keep(key, self._session.ask({"define": define, "library": library}), library)
+            self._keep(key, self._ask({"define": define, "library": library}), library)
         return self._known[key]
 
     def evaluate_elm(self, elm: str, name: str = "") -> DefineResult:
         """Value of logic that the form carries inline, asked once. Never raises for logic."""
         key = (name, elm)
         if key not in self._known:
-            self._keep(key, self._session.ask({"define": name, "elm": elm}), None)
+            self._keep(key, self._ask({"define": name, "elm": elm}), None)
         return self._known[key]
+
+    def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The child's answer. A new child does not know that an old one was ended; here it is remembered."""
+        if self._is_stopped:
+            return {"error": STOPPED, "code": "elm.stopped"}
+        answer = self._session.ask(request)
+        self._is_stopped = self._may_stop and bool(answer.get("ended"))
+        return answer
 
     def _keep(self, key: tuple[str, str | None], answer: Mapping[str, Any], library: str | None) -> None:
         self._known[key] = _result(answer, library)
-        self.lines[key] = tuple(str(one) for one in answer.get("lines") or ())
         if answer.get("error"):
             self.failures[key] = {"code": answer.get("code", ""), "frame": answer.get("frame") or {}}
 
@@ -211,12 +219,13 @@ class IsolatedDefines:
 def _result(answer: Mapping[str, Any], library: str | None) -> DefineResult:
     name = str(answer.get("library") or library or "")
     if answer.get("error"):
-        return DefineResult(error=str(answer["error"]), library=name)
+        return DefineResult(error=str(answer["error"]), code=str(answer.get("code") or ""), library=name)
     sources = tuple(
         Source(reference=str(reference), version=str(version), element=str(element))
         for reference, version, element in answer.get("sources") or ()
     )
-    return DefineResult(value=answer.get("value"), sources=sources, library=name)
+    lines = tuple(str(one) for one in answer.get("lines") or ())
+    return DefineResult(value=answer.get("value"), sources=sources, library=name, lines=lines)
 
 
 def evaluate_files(

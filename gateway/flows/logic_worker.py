@@ -32,11 +32,10 @@ from gateway.reasoning.elm.library import CompiledLibrary
 from gateway.reasoning.elm.model import load_model
 from gateway.reasoning.elm.package import PackageLibraries
 from gateway.reasoning.elm.results import result_json
-from gateway.reasoning.elm.trace import explain
 from gateway.reasoning.elm.units import measure
 from gateway.reasoning.record import RecordSnapshot
 
-EXTRA_MEMORY: Final = 120 * 1024 * 1024
+EXTRA_MEMORY: Final = 88 * 1024 * 1024
 """Bytes of address space that a session may add to what the engine itself needs."""
 CPU_SECONDS: Final = 2
 """Processor time of a whole session."""
@@ -186,7 +185,7 @@ def _form_session(session: Mapping[str, Any]) -> Answer:
         if outcome.error is not None:
             return {**_failed(outcome.error), "library": result.library}
         sources = [[one.reference, one.version, one.element] for one in result.sources]
-        lines = list(explain(outcome).lines())
+        lines = list(result.lines)
         return {"value": result.value, "library": result.library, "sources": sources, "lines": lines}
 
     return answer

@@ -36,7 +36,7 @@ def explanation_of(label: str, origin: Origin | None, trace: AnswerTrace | None,
         return CLEARED
     if label == NOT_FOUND and trace is not None:
         sought = f" Looked for: {'; '.join(_short(query) for query in trace.looked_for)}." if trace.looked_for else ""
-        return f"{trace.reason_if_empty}{sought}"
+        return " ".join((f"{trace.reason_if_empty}{sought}", *trace.lines))
     if label in (CHANGED, TYPED) and origin is not None:
         who = origin.author.practitioner if origin.author else ""
         return (
@@ -44,7 +44,9 @@ def explanation_of(label: str, origin: Origin | None, trace: AnswerTrace | None,
         )
     if label == FROM_CHART and trace is not None:
         return _machine_explanation(trace, response_id)
-    return "Filled in by the payer." if label == FROM_PAYER else ""
+    if label == FROM_PAYER:
+        return "Filled in by the payer."
+    return trace.reason_if_empty if trace is not None and origin is None else ""
 
 
 def _short(query: str) -> str:

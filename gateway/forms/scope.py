@@ -52,6 +52,10 @@ class Evaluated:
     library: str = ""
     sources: tuple[Source, ...] = ()
     """Sources that the define engine named; for the rest see `items`."""
+    error_code: str = ""
+    """The engine's own word for a define that failed, e.g. `elm.operator`."""
+    lines: tuple[str, ...] = ()
+    """The engine's two lines on how a define came to its value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +134,8 @@ class Scope:
             define=found.define,
             library=found.library,
             sources=found.sources,
+            error_code=found.error_code,
+            lines=found.lines,
         )
 
     def _run(self, expression: FormExpression, slot: Slot | None) -> Evaluated:
@@ -180,6 +186,8 @@ class Scope:
             define=define,
             library=result.library or library or "",
             sources=result.sources,
+            error_code=result.code,
+            lines=result.lines,
         )
 
     # names

@@ -117,6 +117,8 @@ class FormRow:
             "origin": self.origin,
             "origin_label": self.origin_label,
             "origin_explanation": self.origin_explanation,
+            "reason_if_empty": self.trace.reason_if_empty if self.trace else "",
+            "trace": _trace_json(self.trace) if self.trace else None,
             "error": self.error,
         }
 
@@ -279,13 +281,26 @@ def _row(
         raw=tuple(marks.values_of(slot.answers)),
         origin=origin.source if origin else "",
         origin_label=label,
-        origin_explanation=explanation_of(label, origin, trace, sheet_id) if label else "",
+        origin_explanation=explanation_of(label, origin, trace, sheet_id) if is_enabled else "",
         author=origin.author if origin else None,
         trace=trace,
         error=error,
         max_length=max_length if isinstance(max_length, int) else None,
         links=dtr_sdc.read_support_links(item.item),
     )
+
+
+def _trace_json(trace: AnswerTrace) -> dict[str, Any]:
+    """What decided an answer, or that there is none: records with version and element, library and define."""
+    return {
+        "sources": [
+            {"reference": one.reference, "version": one.version, "element": one.element} for one in trace.sources
+        ],
+        "library": trace.library,
+        "define": trace.define,
+        "explanation": list(trace.lines),
+        "looked_for": list(trace.looked_for),
+    }
 
 
 def _level(slot: Slot) -> int:

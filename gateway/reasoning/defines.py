@@ -33,6 +33,10 @@ class DefineResult:
     sources: tuple[Source, ...] = ()
     library: str = ""
     """`name|version` of the library that was run."""
+    code: str = ""
+    """Machine word of the error, e.g. `elm.operator`; empty when it ran."""
+    lines: tuple[str, ...] = ()
+    """Two plain lines on how it came to its value, or to none; empty where the engine does not tell."""
 
 
 class DefineEvaluator(Protocol):

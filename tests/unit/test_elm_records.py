@@ -307,7 +307,7 @@ def test_an_explanation_is_two_plain_lines() -> None:
     elm = library(defines={"base": LATEST, "t": op("IsNull", ref("base")), "none": op("Exists", retrieve("Condition"))})
     session = ElmDefines([as_resource(elm)], (), RecordSnapshot(DATA), now=NOW)
     assert session.explain("t").lines() == (
-        "Read from Observation/o3 (Observation.status).",
+        "Read from Observation/o3 version 3 (Observation.status).",
         "Computed by t of T|1 through T.base.",
     )
     assert session.explain("none").lines()[0] == "The chart has no Condition that fits."

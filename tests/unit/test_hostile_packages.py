@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import TooLarge
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows.form_files import populate_files
 from tests.conftest import ROOT
@@ -64,6 +65,12 @@ def including(name: str, other: str) -> dict[str, Any]:
     return as_resource(library(name, includes=links, defines={"t": ref("t", "O")}))
 
 
+def another_fhir() -> dict[str, Any]:
+    elm = library("Bad", defines={"t": lit(1)})
+    elm["library"]["usings"] = {"def": [{"uri": "http://hl7.org/fhir", "version": "3.0.0"}]}
+    return as_resource(elm)
+
+
 def deep() -> bytes:
     return b'{"library":' + b'{"a":' * 10_000 + b"1" + b"}" * 10_001
 
@@ -78,30 +85,42 @@ RECURSION = function(
     "f", {"x": "{urn:hl7-org:elm-types:r1}Integer"}, {"type": "FunctionRef", "name": "f", "operand": [lit(1)]}
 )
 CALL = {"type": "FunctionRef", "name": "f", "operand": [lit(1)]}
-VALUE_SET = {"type": "InValueSet", "code": lit("x"), "valueset": {"name": "v"}}
-LOGIC: dict[str, list[dict[str, Any]]] = {
-    "missing library": [],
-    "library without compiled logic": [{"resourceType": "Library", "name": "Bad", "content": []}],
-    "not ELM": [as_resource(b"library Bad version '1'", "Bad")],
-    "truncated": [as_resource(dump_json(library("Bad", defines={"t": lit(1)}))[:-40], "Bad")],
-    "unknown operator": logic({"type": "Teleport", "operand": lit(1)}),
-    "include not found": [including("Bad", "Nowhere")],
-    "include in a circle": [including("Bad", "Worse"), including("Worse", "Bad")],
-    "include of another version": [
-        including("Bad", "Older"),
-        as_resource(library("Older", "9", defines={"t": lit(1)})),
-    ],
-    "value set without codes": logic(VALUE_SET, valueSets=[{"name": "v", "id": "http://example.org/vs/none"}]),
-    "two libraries of one name": [*logic(lit(1)), as_resource(library("Bad", "2", defines={"t": lit(2)}))],
-    "a large library": [as_resource(b" " * (9 * 1024 * 1024) + b"{}", "Bad")],
-    "nested 10,000 deep": [as_resource(deep(), "Bad")],
-    "self-recursion": logic(CALL, functions=[RECURSION]),
-    "a define that is itself": logic(ref("t")),
-    "cross join of 300 to the fourth": logic(cross_join()),
-    "a century by the millisecond": logic(century()),
-    "memory": logic(memory()),
-    "unknown type": logic(retrieve("Spaceship")),
+NONE = {"name": "v", "id": "http://example.org/vs/none"}
+UNEXPANDED = {
+    "resourceType": "ValueSet",
+    "url": NONE["id"],
+    "compose": {"include": [{"system": "http://example.org/codes"}]},
 }
+VALUE_SET = {"type": "InValueSet", "code": lit("x"), "valueset": {"name": "v"}}
+LOGIC: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "missing library": ("elm.library", []),
+    "library without compiled logic": ("elm.library", [{"resourceType": "Library", "name": "Bad", "content": []}]),
+    "not ELM": ("elm.library", [as_resource(b"library Bad version '1'", "Bad")]),
+    "truncated": ("elm.library", [as_resource(dump_json(library("Bad", defines={"t": lit(1)}))[:-40], "Bad")]),
+    "unknown operator": ("elm.operator", logic({"type": "Teleport", "operand": lit(1)})),
+    "include not found": ("elm.include", [including("Bad", "Nowhere")]),
+    "include in a circle": ("elm.include", [including("Bad", "Worse"), including("Worse", "Bad")]),
+    "include of another version": (
+        "elm.include",
+        [including("Bad", "Older"), as_resource(library("Older", "9", defines={"t": lit(1)}))],
+    ),
+    "another version of FHIR": ("elm.type", [another_fhir()]),
+    "value set without codes": ("elm.valueset", logic(VALUE_SET, valueSets=[NONE])),
+    "value set that is not expanded": ("elm.valueset", [*logic(VALUE_SET, valueSets=[NONE]), UNEXPANDED]),
+    "two libraries of one name": (
+        "elm.library",
+        [*logic(lit(1)), as_resource(library("Bad", "2", defines={"t": lit(2)}))],
+    ),
+    "a large library": ("elm.limit", [as_resource(b" " * (9 * 1024 * 1024) + b"{}", "Bad")]),
+    "nested 10,000 deep": ("elm.depth", [as_resource(deep(), "Bad")]),
+    "self-recursion": ("elm.depth", logic(CALL, functions=[RECURSION])),
+    "a define that is itself": ("elm.reference", logic(ref("t"))),
+    "cross join of 300 to the fourth": ("elm.limit", logic(cross_join())),
+    "a century by the millisecond": ("elm.limit", logic(century())),
+    "memory": ("elm.limit", logic(memory())),
+    "unknown type": ("elm.type", logic(retrieve("Spaceship"))),
+}
+"""The code that each ends with, and the libraries of the package."""
 
 
 def bundle(*resources: Any) -> dict[str, Any]:
@@ -136,16 +155,27 @@ def reason(found: dict[str, Any], link_id: str) -> str:
 
 
 @pytest.mark.requirement("dtr:spec-79")
-@pytest.mark.parametrize("libraries", LOGIC.values(), ids=LOGIC.keys())
-def test_bad_logic_costs_its_own_question(libraries: list[dict[str, Any]], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("code", "libraries"), LOGIC.values(), ids=LOGIC.keys())
+def test_bad_logic_costs_its_own_question(code: str, libraries: list[dict[str, Any]], tmp_path: Path) -> None:
     found, seconds = filled(tmp_path, bundle(form(FIRST, BAD, PATH), GOOD, *libraries))
     assert answers(found) == {"first": [1], "bad": [], "path": ["1950-01-01"]}
     assert reason(found, "bad").endswith(".")
     (problem,) = found["problems"]
     assert (problem["link_id"], problem["code"], problem["define"]) == ("bad", "logic.failed", "t")
+    assert problem["error_code"] == code
     assert problem["message"] == reason(found, "bad")
     _require_silence(found)
     assert seconds < SECONDS
+
+
+def test_a_library_of_50_megabytes_is_not_even_read(tmp_path: Path) -> None:
+    large, chart = tmp_path / "large.json", tmp_path / "chart.json"
+    chart.write_bytes(dump_json(CHART))
+    with large.open("wb") as handle:
+        handle.truncate(50 * 1024 * 1024)
+    with pytest.raises(TooLarge) as caught:
+        populate_files(large, chart, "2.2.0", now=NOW)
+    assert caught.value.reason == "file.size"
 
 
 @pytest.mark.threat("T33")
@@ -246,7 +276,7 @@ def _require_silence(found: dict[str, Any]) -> None:
 def test_the_command_stays_small(name: str, tmp_path: Path) -> None:
     """The whole command, its process for payer logic included."""
     package, chart = tmp_path / "package.json", tmp_path / "chart.json"
-    package.write_bytes(dump_json(bundle(form(FIRST, BAD), GOOD, *LOGIC[name])))
+    package.write_bytes(dump_json(bundle(form(FIRST, BAD), GOOD, *LOGIC[name][1])))
     chart.write_bytes(dump_json(CHART))
     command = [sys.executable, "-m", "gateway.cli", "questionnaire", "populate", str(package), "--data", str(chart)]
     measured = [sys.executable, "-S", str(ROOT / "tests" / "peak_memory.py"), *command, "--json"]

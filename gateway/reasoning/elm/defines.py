@@ -70,7 +70,7 @@ class ElmDefines:
         try:
             outcome = self.outcome(define, library)
         except ReasoningError as error:
-            return DefineResult(error=error.message, library=library or "")
+            return DefineResult(error=error.message, code=error.reason, library=library or "")
         return result_of(outcome)
 
     def outcome(self, define: str, library: str | None = None) -> Outcome:
@@ -88,7 +88,7 @@ class ElmDefines:
         try:
             return result_of(self.outcome_of_elm(elm, name))
         except ReasoningError as error:
-            return DefineResult(error=error.message)
+            return DefineResult(error=error.message, code=error.reason)
 
     def outcome_of_elm(self, elm: str, name: str = "") -> Outcome:
         """As `evaluate_elm`: engine value, error and trace. Raises ReasoningError for what is no library."""

@@ -21,7 +21,7 @@ from gateway.reasoning.elm.moments import moment_of
 from gateway.reasoning.elm.results import fhir_json
 from gateway.reasoning.elm.state import Budget, Outcome, State
 from gateway.reasoning.elm.terminology import Terminology
-from gateway.reasoning.elm.trace import Explanation, explain, sources_of
+from gateway.reasoning.elm.trace import Explanation, explain
 from gateway.reasoning.record import RecordSnapshot
 
 
@@ -68,7 +68,7 @@ class Engine:
         try:
             outcome = self.outcome(define, library)
         except ReasoningError as error:
-            return DefineResult(error=error.message, library=library or "")
+            return DefineResult(error=error.message, code=error.reason, library=library or "")
         return result_of(outcome)
 
     def explain(self, define: str, library: str | None = None) -> Explanation:
@@ -96,8 +96,9 @@ def result_of(outcome: Outcome) -> DefineResult:
     """Outcome as callers see it."""
     library = outcome.define.library.label
     if outcome.error is not None:
-        return DefineResult(error=outcome.error.message, library=library)
-    return DefineResult(value=fhir_json(outcome.value), sources=sources_of(outcome), library=library)
+        return DefineResult(error=outcome.error.message, code=outcome.error.reason, library=library)
+    why = explain(outcome)
+    return DefineResult(value=fhir_json(outcome.value), sources=why.sources, library=library, lines=why.lines())
 
 
 def chart_of(record: RecordSnapshot, fhir_version: str, patient: str | None = None) -> Chart:

@@ -111,13 +111,18 @@ def explain(outcome: Outcome) -> Explanation:
 
 def _read_line(sources: tuple[Source, ...], searches: tuple[tuple[str, int], ...]) -> str:
     if sources:
-        shown = ", ".join(f"{one.reference} ({one.element})" if one.element else one.reference for one in sources[:4])
+        shown = ", ".join(_named(one) for one in sources[:4])
         more = f" and {len(sources) - 4} more" if len(sources) > 4 else ""
         return f"Read from {shown}{more}."
     missing = [name for name, count in searches if not count]
     if missing:
         return f"The chart has no {', '.join(missing[:4])} that fits."
     return "Nothing of the chart was needed."
+
+
+def _named(source: Source) -> str:
+    version = f" version {source.version}" if source.version else ""
+    return f"{source.reference}{version}" + (f" ({source.element})" if source.element else "")
 
 
 def _found_line(explanation: Explanation) -> str:
