@@ -19,7 +19,6 @@ from gateway.store.engine import READ_ONLY, open_engine, separates_tenants
 from gateway.store.events import Events
 from gateway.store.guards import Breakers, Idempotency, Sessions
 from gateway.store.hooks import Hooks
-from gateway.store.hooks import Hooks
 from gateway.store.inbox import Notifications, Subscriptions
 from gateway.store.migrate import migrate, require_current
 from gateway.store.objects import Objects
@@ -50,7 +49,6 @@ class Tx:
         self.breakers = Breakers(scope, clock)
         self.idempotency = Idempotency(scope, clock)
         self.sessions = Sessions(scope, clock)
-        self.hooks = Hooks(scope, clock)
         self.timers = Timers(scope, clock)
         self.care_due = DueRows(scope, clock)
         self.care_uploads = Uploads(scope, clock)
