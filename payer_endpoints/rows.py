@@ -133,6 +133,9 @@ class Dtr(_Endpoint):
     """Guide version that the payer speaks."""
     timeouts_seconds: DtrTimeouts = DtrTimeouts()
     """Limits of waiting."""
+    on_engine_error: Literal["stop", "isolate"] = "stop"
+    """After an error in a form's logic: run none of it any more, as the guide says, or go on without the part that
+    failed and what depends on it."""
 
 
 class X12Codes(_Row):

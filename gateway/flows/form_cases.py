@@ -118,17 +118,21 @@ def session_of(services: Services, case: CaseRow, parts: FormPackageParts, snaps
         launch=launch,
         record=snapshot.record,
         now=services.clock.now(),
-        evaluator=evaluator_of(services, parts, launch, snapshot.record),
+        evaluator=evaluator_of(services, case, parts, launch, snapshot.record),
         guide=guide_of(services, case),
     )
 
 
 def evaluator_of(
-    services: Services, parts: FormPackageParts, launch: LaunchContext, record: RecordSnapshot
+    services: Services, case: CaseRow, parts: FormPackageParts, launch: LaunchContext, record: RecordSnapshot
 ) -> IsolatedDefines | None:
-    """What runs the CQL of a form, in a process of its own; None for a form without libraries."""
+    """What runs the CQL of a form, in a process of its own; None for a form without libraries.
+
+    What happens after an error in it is said by the payer's row (spec/dtr.md §6.6).
+    """
     if not parts.libraries:
         return None
+    row = services.payer_row(case.payer)
     return IsolatedDefines(
         parts.libraries,
         parts.value_sets,
@@ -137,6 +141,7 @@ def evaluator_of(
         order=launch.order,
         contexts=launch.environment(),
         patient=reference_of(launch.patient),
+        on_error=row.dtr.on_engine_error if row.dtr else "stop",
     )
 
 

@@ -93,7 +93,7 @@ def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     snapshot = load_snapshot(services, case, facts)
     parts, launch = load_package(services, case, form), launch_of(services, case, snapshot)
     earlier = ledger.load_object(services, case, form.earlier) if form.earlier else None
-    evaluator = evaluator_of(services, parts, launch, snapshot.record)
+    evaluator = evaluator_of(services, case, parts, launch, snapshot.record)
     draft = populate(
         parts,
         launch,
@@ -235,7 +235,7 @@ def _keep_answers(
 ) -> CaseRow:
     snapshot = load_snapshot(services, case, facts)
     guide, launch = guide_of(services, case), launch_of(services, case, snapshot)
-    evaluator = evaluator_of(services, parts, launch, snapshot.record)
+    evaluator = evaluator_of(services, case, parts, launch, snapshot.record)
     draft = populate(
         parts,
         launch,

@@ -219,7 +219,7 @@ def _filled(services: Services, case: CaseRow, asked: _Asked, package: FormPacka
         working,
         services.clock.now(),
         services.new_id,
-        evaluator_of(services, package, launch, asked.snapshot.record),
+        evaluator_of(services, case, package, launch, asked.snapshot.record),
         guide_of(services, case),
     )
 
