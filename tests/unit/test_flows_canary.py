@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,15 +101,15 @@ class Watched:
 
 
 @pytest.fixture
-def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+def watched(tmp_path: Path) -> Iterator[Watched]:
     printed, logged = io.StringIO(), io.StringIO()
-    monkeypatch.setattr(sys, "stderr", printed)
     handler = logging.StreamHandler(logged)
     root, before = logging.getLogger(), structlog.get_config()
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     configure_logs("debug")
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=printed))
     resources = _chart("pended-information")
     with open_house(tmp_path, [{"timestamp": "2026-02-20T10:00:00Z", **bundle(*resources)}]) as house:
         try:
