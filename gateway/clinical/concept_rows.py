@@ -376,3 +376,16 @@ class RedFlagCatalog(Part):
     """Signs whose presence alone raises the question (local)."""
     category: tuple[RedFlag, ...]
     """Categories."""
+
+
+class RegionFile(Part):
+    """One more part of the body, in a file of its own."""
+
+    region: tuple[Region, ...]
+    """The part itself."""
+    measure: tuple[Measure, ...] = ()
+    """Its outcome measures."""
+    exam_template: tuple[ExamTemplate, ...] = ()
+    """Its examination."""
+    red_flag_catalog: tuple[RedFlagCatalog, ...] = ()
+    """Its exceptions."""

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -29,6 +29,7 @@ from gateway.clinical.concept_rows import (
     RedFlagCatalog,
     RedFlagConcepts,
     Region,
+    RegionFile,
     TherapyConcepts,
 )
 from gateway.errors import SettingsError
@@ -53,6 +54,7 @@ __all__ = [
     "rxnorm_codes",
     "service_codes",
     "snomed_codes",
+    "with_regions",
 ]
 
 
@@ -199,8 +201,41 @@ def read_order_code(order: Json, concepts: Concepts) -> str | None:
 
 def parse_concepts(content: str, name: str = "concepts.toml") -> Concepts:
     """Concepts from TOML text; raises `SettingsError` with the path of the first key at fault."""
+    return _validated(Concepts, content, name)
+
+
+def with_regions(concepts: Concepts, files: Iterable[tuple[str, str]]) -> Concepts:
+    """The concepts with further parts of the body, each from the (name, TOML text) of a file of its own.
+
+    Raises `SettingsError` with the path of the first key at fault, and where a name or a service stands twice.
+    """
+    for name, content in files:
+        added = _validated(RegionFile, content, name)
+        merged = {key: (*getattr(concepts, key), *rows) for key, rows in added if rows}
+        concepts = concepts.model_copy(update=merged)
+        _require_distinct(concepts, name)
+    return concepts
+
+
+def _require_distinct(concepts: Concepts, name: str) -> None:
+    listed = {
+        "region.name": [region.name for region in concepts.region],
+        "region.procedures": [code for region in concepts.region for code in region.procedures],
+        "measure.name": [measure.name for measure in concepts.measure],
+        "exam_template.id": [concepts.exam.id, *(template.id for template in concepts.exam_template)],
+        "red_flag_catalog.id": [concepts.red_flags.catalog, *(item.id for item in concepts.red_flag_catalog)],
+    }
+    for path, values in listed.items():
+        if len(set(values)) < len(values):
+            raise SettingsError(f"{name}: {path}: one of these stands in another file already.", code="concepts")
+
+
+_Model = TypeVar("_Model", bound=Part)
+
+
+def _validated(model: type[_Model], content: str, name: str) -> _Model:
     try:
-        return Concepts.model_validate(tomllib.loads(content))
+        return model.model_validate(tomllib.loads(content))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{name}: not TOML: {error}", code="concepts") from None
     except ValidationError as error:
@@ -211,9 +246,13 @@ def parse_concepts(content: str, name: str = "concepts.toml") -> Concepts:
 
 @cache
 def packaged_concepts(slug: str = "conservative-care") -> Concepts:
-    """The packaged concepts of a set of rules; `SettingsError` when there are none."""
+    """The packaged concepts of a set of rules with all its regions; `SettingsError` when there are none."""
+    folder = files("questionnaires") / slug
     try:
-        content = (files("questionnaires") / slug / "concepts.toml").read_text("utf-8")
+        content = (folder / "concepts.toml").read_text("utf-8")
     except (OSError, ModuleNotFoundError):
         raise SettingsError(f"The package holds no concepts for {slug}.", code="concepts") from None
-    return parse_concepts(content, f"{slug}/concepts.toml")
+    regions = folder / "regions"
+    more = [item for item in regions.iterdir() if item.name.endswith(".toml")] if regions.is_dir() else []
+    texts = sorted((f"{slug}/regions/{item.name}", item.read_text("utf-8")) for item in more)
+    return with_regions(parse_concepts(content, f"{slug}/concepts.toml"), texts)

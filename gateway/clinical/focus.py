@@ -2,7 +2,7 @@
 
 A row names the examination template and the red-flag catalogue of its part of the body. Where that part
 has two sides, the other side's diagnoses and body sites are another part of the body: treatment of the
-left shoulder says nothing about the right one. Source: spec/clinical.md §9.
+left says nothing about the right. Source: spec/clinical.md §9.
 """
 
 from __future__ import annotations

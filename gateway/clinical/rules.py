@@ -11,7 +11,7 @@ from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
-from gateway.clinical.concepts import Concepts, packaged_concepts
+from gateway.clinical.concepts import Concepts, packaged_concepts, with_regions
 from gateway.clinical.rule_row import Rule, validate_rule
 from gateway.clinical.scalars import MAX_BYTES, parse_scalars
 from gateway.errors import SettingsError
@@ -50,9 +50,13 @@ def load_rules(extra: Sequence[Path] = ()) -> tuple[Rule, ...]:
     return parse_rules(sorted(found.items()))
 
 
-def load_concepts(slug: str = "conservative-care") -> Concepts:
-    """The codes that the rules are about."""
-    return packaged_concepts(slug)
+def load_concepts(slug: str = "conservative-care", extra: Sequence[Path] = ()) -> Concepts:
+    """The codes that the rules are about; TOML files in the folders of `extra` add parts of the body.
+
+    Raises `SettingsError` that names the file and the key.
+    """
+    found = [file for path in extra if path.is_dir() for file in sorted(path.glob("*.toml"))]
+    return with_regions(packaged_concepts(slug), [(file.name, _read_file(file)) for file in found])
 
 
 def _read_file(path: Path) -> str:

@@ -170,7 +170,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         keys=keys,
         directory=open_directory(settings),
         rules=load_rules(settings.rules.directories),
-        concepts=load_concepts(),
+        concepts=load_concepts(extra=settings.rules.directories),
         secret=secret,
     )
 

@@ -118,6 +118,8 @@ def test_packaged_rows_are_the_seed_rows_and_all_illustrative() -> None:
         "ill-evicore",
         "ill-carelon",
         "default-strict",
+        "default-lumbar",
+        "default-shoulder",
     }
     assert {rule.status for rule in rules} == {"illustrative"}
 
