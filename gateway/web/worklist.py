@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from gateway.flows import desk
+from gateway.flows import csv_text, desk
 from gateway.flows.desk import CaseFilter
 from gateway.flows.services import Services
-from gateway.web import chips, csv_text, dates, sessions
+from gateway.web import chips, dates, sessions
 from gateway.web.page import Page
 from gateway.web.safety import NO_STORE
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.fhir.narrative import sanitise
-from gateway.web import csv_text
+from gateway.flows import csv_text
 from gateway.web.dates import show_day
 from tests.web_house import PATIENT, Browser, add_case, application, open_house, with_chart
 

@@ -11,10 +11,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 def write(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table as CSV text with a header line; every cell is quoted and starts no formula."""
+    return line(columns) + "".join(line([inert(cell) for cell in row]) for row in rows)
+
+
+def line(cells: Sequence[str]) -> str:
+    """One line of CSV as it stands; see `inert` for cells from outside."""
     out = io.StringIO()
-    writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows([inert(cell) for cell in row] for row in rows)
+    csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerow(cells)
     return out.getvalue()
 
 
