@@ -123,6 +123,25 @@ class ClientSettings(Section):
     """Reference of the person's Practitioner in the EHR, e.g. `Practitioner/1`."""
 
 
+class CdsClientSettings(Section):
+    """An EHR that may call our CDS services; its signed tokens prove it."""
+
+    issuer: str
+    """`iss` of its tokens, exactly as they have it."""
+    ehr: str = "ehr"
+    """Id under `ehr` of the FHIR server it speaks for; a call that names another server is refused."""
+    jwks_url: str = ""
+    """Address of its public keys, which is the only `jku` that its tokens may name."""
+    jwks_file: Path | None = None
+    """File with its public keys (a JWKS), in place of the address."""
+    algorithms: tuple[Literal["ES256", "ES384", "RS256", "RS384"], ...] = ("ES384", "RS384")
+    """Signature algorithms taken from it."""
+    networks: tuple[str, ...] = ()
+    """Private or loopback networks (CIDR) that jwks_url may live in."""
+    plain_http: bool = False
+    """Allow http for jwks_url; loopback only."""
+
+
 class PayerSettings(Section):
     """Where payer rows come from."""
 
@@ -170,6 +189,8 @@ class Settings(Section):
     """EHR endpoints by id."""
     clients: Mapping[str, ClientSettings] = {}
     """Callers by client id."""
+    cds_clients: Mapping[str, CdsClientSettings] = {}
+    """EHRs that may call the CDS services, by a name of yours."""
     payers: PayerSettings = PayerSettings()
     rules: RuleSettings = RuleSettings()
     demo: DemoSettings = DemoSettings()
@@ -254,7 +275,11 @@ def _known_keys(path: Sequence[str]) -> list[str]:
     """Names of the settings in the section at `path`."""
     if not path:
         return list(Settings.model_fields)
-    entries: dict[str, type[Section]] = {"ehr": EhrSettings, "clients": ClientSettings}
+    entries: dict[str, type[Section]] = {
+        "ehr": EhrSettings,
+        "clients": ClientSettings,
+        "cds_clients": CdsClientSettings,
+    }
     section = entries.get(path[0]) or Settings.model_fields[path[0]].annotation
     return list(getattr(section, "model_fields", ()))
 

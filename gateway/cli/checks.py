@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 from gateway.cli.shared import JsonOption, SettingsOption, flat, print_fields, show
 from gateway.errors import SettingsError
 from gateway.flows.services import known_payers
-from gateway.settings import ClientSettings, Settings, describe_settings, load_settings
+from gateway.settings import CdsClientSettings, ClientSettings, Settings, describe_settings, load_settings
 
 STORE_URL = re.compile(r"sqlite:///(?!:memory:).|postgresql(\+psycopg)?://.*/.")
 DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
@@ -60,6 +60,19 @@ def find_problems(loaded: Settings) -> Iterator[str]:
             yield f"ehr.{name}.plain_http: must be true for an http:// address; only loopback may have one."
     for name, client in loaded.clients.items():
         yield from (f"clients.{name}.{problem}" for problem in _client_problems(client, loaded.tenant.id))
+    for name, caller in loaded.cds_clients.items():
+        yield from (f"cds_clients.{name}.{problem}" for problem in _caller_problems(caller, loaded))
+
+
+def _caller_problems(caller: CdsClientSettings, loaded: Settings) -> Iterator[str]:
+    if caller.ehr not in loaded.ehr:
+        yield f"ehr: there is no [ehr.{caller.ehr}]; name the FHIR server that this client speaks for."
+    if bool(caller.jwks_url) == bool(caller.jwks_file):
+        yield "jwks_url: either this or jwks_file has to name the client's public keys."
+    if caller.jwks_file and not caller.jwks_file.is_file():
+        yield "jwks_file: there is no such file."
+    if sum(other.issuer == caller.issuer for other in loaded.cds_clients.values()) > 1:
+        yield "issuer: another client has the same; tokens could not be told apart."
 
 
 def _client_problems(client: ClientSettings, tenant: str) -> Iterator[str]:

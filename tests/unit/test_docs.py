@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from gateway.settings import ClientSettings, EhrSettings, Settings
+from gateway.settings import CdsClientSettings, ClientSettings, EhrSettings, Settings
 from tests.command_tree import commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +26,8 @@ README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = (ROOT / "gateway" / "cli" / "README.md").read_text("utf-8")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 MENTION = re.compile(r"(?:`|bin/)pa-gateway ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
+ENTRIES = {"ehr": EhrSettings, "clients": ClientSettings, "cds_clients": CdsClientSettings}
+"""Sections whose entries have names of the operator's choice."""
 GROUPS = {name.split()[0] for name in commands() if " " in name}
 
 
@@ -61,9 +63,9 @@ def test_every_command_is_documented(name: str) -> None:
 def _settings() -> Iterator[tuple[str, str]]:
     """Row of the README's table and name of each setting."""
     for name, field in Settings.model_fields.items():
-        kind: Any = {"ehr": EhrSettings, "clients": ClientSettings}.get(name, field.annotation)
+        kind: Any = ENTRIES.get(name, field.annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            row = f"[{name}.ID]" if name in ("ehr", "clients") else f"[{name}]"
+            row = f"[{name}.ID]" if name in ENTRIES else f"[{name}]"
             yield from ((row, key) for key in kind.model_fields)
         else:
             yield name, name
@@ -78,7 +80,7 @@ def test_every_setting_is_in_the_readme(row: str, key: str) -> None:
 
 def test_every_setting_in_the_readme_exists() -> None:
     known = {key for _, key in _settings()}
-    rows = re.findall(r"^\| `\[[a-z.A-Z]+\]` \|(.*)\|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| `\[[a-z._A-Z]+\]` \|(.*)\|$", README, re.MULTILINE)
     named = {word for row in rows for word in re.findall(r"`([a-z0-9_]+)`", row)}
     assert len(rows) > 5
     assert named - {"accepted"} <= known | {"keys init"}
