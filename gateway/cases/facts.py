@@ -42,6 +42,8 @@ class FormFact:
     """Times that an adaptive form's service was asked."""
     earlier: str = ""
     """Digest of the answers of an earlier round, around which this one is filled; empty for none."""
+    value_sets: tuple[str, ...] = ()
+    """Digests of value sets that the payer expanded for this form, beside those of its package."""
     faults: str = ""
     """Fingerprint of the faults of the form that the payer is told about; empty while it has none."""
     report: str = ""

@@ -21,6 +21,7 @@ from gateway.flows.actors import Actor
 from gateway.flows.extract import Snapshot
 from gateway.flows.ledger import Item
 from gateway.flows.logic import IsolatedDefines
+from gateway.flows.logic_codes import with_codes
 from gateway.flows.packet import own_key
 from gateway.flows.services import Services
 from gateway.forms import adaptive
@@ -40,7 +41,7 @@ CONTINUE = "Continue the payer's form: this sends your answers to the payer, who
 def load_received(services: Services, case: CaseRow, form: FormFact) -> FormPackageParts:
     """The package a form came in, read again from its exact bytes."""
     answer = read_package_answer(parse_json(ledger.load_object(services, case, form.package)))
-    return answer.packages[form.position]
+    return with_codes(services, case, answer.packages[form.position], form.value_sets)
 
 
 def load_package(services: Services, case: CaseRow, form: FormFact) -> FormPackageParts:

@@ -38,6 +38,7 @@ from gateway.flows.form_cases import (
     trace_of,
 )
 from gateway.flows.ledger import Act, Item
+from gateway.flows.logic_codes import fetch_codes
 from gateway.flows.services import Services
 from gateway.forms import adaptive
 from gateway.forms.answers import set_answer
@@ -69,11 +70,12 @@ def fetch(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     exchange = services.payer(case.payer).questionnaire_package(dump_json(parameters))
     answer = _read(exchange)
     package = Item.body(exchange.response_bytes, exchange.media_type or "application/fhir+json")
-    found = _form_facts(answer, package.digest, facts.forms)
+    codes = [fetch_codes(services, case.payer, parts) for parts in answer.packages]
+    found = _form_facts(answer, package.digest, facts.forms, codes)
     act = Act(
         verb="form-receive",
         about=(package,),
-        sources=(Item.body(exchange.request_bytes),),
+        sources=(Item.body(exchange.request_bytes), *{item.digest: item for items in codes for item in items}.values()),
         payer=services.payer_row(case.payer).name,
         note={"count": len(found), "form": ", ".join(form.canonical for form in found)[:200]},
     )
@@ -282,7 +284,9 @@ def _read(exchange: Exchange) -> PackageAnswer:
         raise PayerUnreadable("The payer's forms cannot be read.", body=exchange.response_bytes) from None
 
 
-def _form_facts(answer: PackageAnswer, package: str, before: Sequence[FormFact]) -> tuple[FormFact, ...]:
+def _form_facts(
+    answer: PackageAnswer, package: str, before: Sequence[FormFact], codes: Sequence[Sequence[Item]]
+) -> tuple[FormFact, ...]:
     """The forms of an answer; one that the case had before keeps its id and the answers of people."""
     known = {form.canonical: form for form in before if form.response or form.earlier}
     last = max((int(form.form_id) for form in known.values()), default=0)
@@ -298,6 +302,7 @@ def _form_facts(answer: PackageAnswer, package: str, before: Sequence[FormFact])
                 title=title,
                 package=package,
                 position=position,
+                value_sets=tuple(item.digest for item in codes[position]),
                 earlier=(earlier.response or earlier.earlier) if earlier else "",
                 is_adaptive=adaptive.is_adaptive(parts),
             )

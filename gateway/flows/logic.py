@@ -191,6 +191,14 @@ class IsolatedDefines:
             self._keep(key, self._ask({"define": define, "library": library}), library)
         return self._known[key]
 
+    def unlisted_value_sets(self) -> tuple[str, ...]:
+        """Value sets that the libraries declare and whose codes are not all in the package, `url` or `url|version`.
+
+        Empty also where the libraries cannot be read: then nothing of them runs.
+        """
+        found = self._session.ask({"wanted": "value sets"})
+        return tuple(str(one) for one in found.get("value_sets") or ())
+
     def evaluate_elm(self, elm: str, name: str = "") -> DefineResult:
         """Value of logic that the form carries inline, asked once. Never raises for logic."""
         key = (name, elm)

@@ -179,6 +179,8 @@ def _form_session(session: Mapping[str, Any]) -> Answer:
     )
 
     def answer(request: Mapping[str, Any]) -> Any:
+        if "wanted" in request:
+            return {"value_sets": list(defines.unlisted_value_sets())}
         name, inline = str(request["define"]), request.get("elm")
         outcome = defines.outcome_of_elm(inline, name) if inline else defines.outcome(name, request.get("library"))
         result = result_of(outcome)

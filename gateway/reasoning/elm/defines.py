@@ -10,6 +10,7 @@ from gateway.errors import ReasoningError
 from gateway.fhir import Json
 from gateway.reasoning.defines import DefineResult
 from gateway.reasoning.elm.binding import bind_parameters
+from gateway.reasoning.elm.codes import ValueSet
 from gateway.reasoning.elm.engine import Engine, result_of
 from gateway.reasoning.elm.library import CompiledLibrary, Define, LibrarySet, load_library
 from gateway.reasoning.elm.package import read_package
@@ -62,8 +63,16 @@ class ElmDefines:
                 budget=budget,
             )
 
+        self._terminology = terminology
         self._engine_of = engine_of
         self._engine = engine_of()
+
+    def unlisted_value_sets(self) -> tuple[str, ...]:
+        """`url` or `url|version` of the value sets that libraries declare and whose codes are not all known here."""
+        declared = (one for library in self.package.libraries.libraries for one in library.value_sets.values())
+        named = (ValueSet(str(one.get("id") or ""), one.get("version")) for one in declared)
+        missing = [one for one in named if one.id and not self._terminology.lists(one)]
+        return tuple(dict.fromkeys(f"{one.id}|{one.version}" if one.version else one.id for one in missing))
 
     def evaluate(self, define: str, library: str | None = None) -> DefineResult:
         """Value of a define; `library` is the name the form uses. Never raises for logic."""

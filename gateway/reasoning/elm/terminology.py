@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.errors import ReasoningError
 from gateway.fhir import Json
 from gateway.reasoning.elm.codes import Code, Concept, ValueSet
 from gateway.reasoning.elm.failures import failure
@@ -62,6 +63,13 @@ class Terminology:
         if key not in self._sets:
             self._sets[key] = self._read(self._find(value_set), nesting)
         return self._sets[key]
+
+    def lists(self, value_set: ValueSet) -> bool:
+        """Whether all codes of a value set are known."""
+        try:
+            return self.expand(value_set).is_complete
+        except ReasoningError:
+            return False
 
     def _find(self, value_set: ValueSet) -> Json:
         url, _, tail = value_set.id.partition("|")

@@ -1,0 +1,123 @@
+"""Payer logic within a case: codes asked of the payer beforehand, and what an error in it costs, by the payer's row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import PayerTimedOut
+from gateway.fhir.json import parse_json
+from gateway.flows import forms, ledger
+from payer_endpoints.directory import Directory
+from tests.elm_samples import as_resource, library, lit, op
+from tests.form_samples import expression, form, item
+from tests.integration.flows_house import PERSON, House, answered, open_house
+
+NAMES = ("expanded", "older", "unknown", "silent", "listed", "stop", "isolate")
+URL = "http://example.org/vs/asked"
+ROUTE = {"code": "a", "system": "http://example.org/codes"}
+IN_SET = {"type": "InValueSet", "code": lit("a"), "valueset": {"name": "v"}}
+LOGIC = library(
+    "Codes",
+    valueSets=[{"name": "v", "id": URL, "version": "2"}],
+    defines={
+        "one": lit(1),
+        "in": {"type": "If", "condition": IN_SET, "then": lit(7), "else": lit(8)},
+        "bad": op("Add", lit("x"), lit(1)),
+        "two": lit(2),
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One house for the module; every test has a patient of its own."""
+    folder: Path = tmp_path_factory.mktemp("logic")
+    with open_house(folder, dict.fromkeys(NAMES, "SYN-APPROVE-01")) as opened:
+        yield opened
+
+
+def asking(*names: str) -> dict[str, Any]:
+    """A package whose questions ask for these defines."""
+    items = [item(name, "integer", expression("initialExpression", f'"Codes".{name}', "text/cql")) for name in names]
+    entries = [{"resource": one} for one in (form(*items), as_resource(LOGIC))]
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    return {"resourceType": "Parameters", "parameter": [{"name": "packagebundle", "resource": bundle}]}
+
+
+def value_set(version: str = "2", **more: Any) -> dict[str, Any]:
+    return {"resourceType": "ValueSet", "url": URL, "version": version, "expansion": {"contains": [ROUTE]}, **more}
+
+
+def opened(house: House, name: str, package: Any, expansion: Any) -> tuple[str, dict[str, Any], list[Any]]:
+    """The case, its questions by linkId, and what was asked of `$expand`."""
+    payer, asked = house.payer(), []
+
+    def expand(real: Any, body: bytes) -> Any:
+        asked.append(parse_json(body))
+        if isinstance(expansion, Exception):
+            raise expansion
+        return answered(*expansion)
+
+    payer.instead = {"questionnaire_package": lambda real, body, **more: answered(200, package), "expand": expand}
+    case_id = house.post(name)
+    house.run()
+    (found,) = forms.show_forms(house.services, PERSON, case_id)
+    payer.instead = {}
+    return case_id, {row["link_id"]: row for row in found["rows"]}, asked
+
+
+@pytest.mark.requirement("dtr:spec-163")
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("expanded", value_set()),
+        ("listed", {"resourceType": "Parameters", "parameter": [{"name": "return", "resource": value_set()}]}),
+    ],
+)
+def test_a_value_set_that_is_not_in_the_package_is_asked_of_the_payer(house: House, name: str, answer: Any) -> None:
+    case_id, rows, asked = opened(house, name, asking("one", "in"), (200, answer))
+    parameter = {"name": "url", "valueUri": f"{URL}|2"}
+    assert asked == [{"resourceType": "Parameters", "parameter": [parameter]}]
+    assert rows["in"]["values"] == ["7"]
+    (fact,) = house.facts(case_id).forms
+    (kept,) = fact.value_sets
+    assert parse_json(ledger.load_object(house.services, house.case(case_id), kept)) == answer
+    assert house.failing_codes(case_id) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "expansion"),
+    [
+        ("older", (200, value_set("1"))),
+        ("unknown", (404, {"resourceType": "OperationOutcome", "issue": []})),
+        ("silent", PayerTimedOut("The payer did not answer in time.")),
+    ],
+)
+def test_logic_without_its_codes_fails_closed_with_a_reason(house: House, name: str, expansion: Any) -> None:
+    case_id, rows, asked = opened(house, name, asking("one", "in"), expansion)
+    assert len(asked) == 1
+    assert house.case(case_id).state == "documenting"
+    assert rows["one"]["values"] == ["1"]
+    assert (rows["in"]["values"], rows["in"]["reason_if_empty"]) == (
+        [],
+        "A value set that the logic needs is not in the package.",
+    )
+
+
+@pytest.mark.requirement("dtr:spec-76")
+@pytest.mark.parametrize(("name", "two"), [("stop", []), ("isolate", ["2"])])
+def test_after_an_error_the_row_of_the_payer_decides(house: House, name: str, two: list[str]) -> None:
+    services, directory = house.services, house.services.directory
+    rows = [row.model_copy(update={"dtr": row.dtr.model_copy(update={"on_engine_error": name})}) for row in directory]
+    services.directory = Directory(rows)
+    try:
+        _, found, _ = opened(house, name, asking("one", "bad", "two"), (404, None))
+    finally:
+        services.directory = directory
+    assert [found[one]["values"] for one in ("one", "bad", "two")] == [["1"], [], two]
+    assert ("stopped" in found["two"]["reason_if_empty"]) is (name == "stop")
+    assert "an operation" in found["bad"]["reason_if_empty"].lower()
