@@ -70,6 +70,8 @@ class Evaluation:
     """Days of conservative care for this indication."""
     elapsed_days: int | None = None
     """Days since the anchor; None when it is not known."""
+    onset_days: int | None = None
+    """Days since symptoms began, at the least; None when that is not known."""
     practice_zone: str = ""
     """Zone in which days were counted."""
 

@@ -199,8 +199,15 @@ def _finish(
         order_on=chart.order_on,
         required_days=chart.rule.required_days(indication.code) if indication.code else 0,
         elapsed_days=duration.value if duration and isinstance(duration.value, int) else None,
+        onset_days=_onset_days(chart),
         practice_zone=chart.zone,
     )
+
+
+def _onset_days(chart: Chart) -> int | None:
+    """Days from the latest possible onset to the order."""
+    onset = read_episode(chart).onset
+    return (chart.order_on - onset.latest).days if onset is not None else None
 
 
 def _resume_on(verdict: Verdict, elements: tuple[ElementResult, ...]) -> date | None:

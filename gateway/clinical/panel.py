@@ -68,10 +68,15 @@ OVERRIDES = (
 )
 """Reasons that are offered for going on anyway; each is logged."""
 NOT_A_POLICY = "illustrative, not a payer policy"
+SHORT = 5
+"""A class of drugs with so few letters is an abbreviation and written large."""
 
 
-def build_panel(evaluation: Evaluation, rule: Rule, today: date) -> Panel | None:
-    """The panel for a verdict; None for verdicts without one. `today` decides whether a review is overdue."""
+def build_panel(evaluation: Evaluation, rule: Rule, today: date, first_line: str = "medication") -> Panel | None:
+    """The panel for a verdict; None for verdicts without one.
+
+    `today` decides whether a review is overdue; `first_line` is the class of drugs that counts first (`Concepts`).
+    """
     if evaluation.verdict not in SHOWN:
         return None
     incomplete = evaluation.verdict == "RED_FLAG_INCOMPLETE"
@@ -81,7 +86,7 @@ def build_panel(evaluation: Evaluation, rule: Rule, today: date) -> Panel | None
     open_elements = [item for item in evaluation.elements if item.status in ("unmet", "indeterminate")]
     return Panel(
         title=title,
-        facts=tuple(_facts(evaluation)),
+        facts=tuple(_facts(evaluation, rule, first_line)),
         lines=(*evaluation.red_flag_lines, *(item.line for item in open_elements)),
         rule=rule_line(evaluation, rule, today),
         choices=_choices(evaluation, rule),
@@ -97,28 +102,39 @@ def rule_line(evaluation: Evaluation, rule: Rule, today: date) -> str:
     return f"Rule: {rule.payer.name} {rule.rule_id} v{rule.version} ({status}), effective {since}{overdue}"
 
 
-def _facts(evaluation: Evaluation) -> list[str]:
+def _facts(evaluation: Evaluation, rule: Rule, first_line: str) -> list[str]:
     found = {element.element: element for element in evaluation.elements}
     facts = [f"{evaluation.indication or 'no diagnosis'} primary", _progress(evaluation)]
     facts += [_sessions(found["PT_SESSIONS"])] if "PT_SESSIONS" in found else []
-    for name, words in _MISSING.items():
+    for name, words in _missing(rule, first_line).items():
         element = found.get(name)
         if element is not None and element.status == "unmet" and element.reason == "not_documented":
             facts.append(words)
     return facts
 
 
-_MISSING = {
-    "PHARM": "no structured medication order found",
-    "OUTCOME": "no outcome score documented",
-    "ACTIVITY": "activity advice not documented",
-}
+def _missing(rule: Rule, first_line: str) -> dict[str, str]:
+    """Words for an element of which nothing is documented; what they name comes from the rule and the concepts."""
+    short = first_line.upper() if len(first_line) <= SHORT else first_line
+    measure = next(iter(rule.outcome.measures), "outcome")
+    return {
+        "PHARM": f"no structured {short} order found",
+        "OUTCOME": f"no {measure} score documented",
+        "ACTIVITY": "activity advice not documented",
+    }
 
 
 def _progress(evaluation: Evaluation) -> str:
-    need, elapsed = evaluation.required_days, evaluation.elapsed_days
-    if elapsed is None:
-        return f"start of care unknown, {need} days asked"
+    """How far conservative care is; where no treatment is documented, how long the symptoms last, and that."""
+    need, elapsed, onset = evaluation.required_days, evaluation.elapsed_days, evaluation.onset_days
+    if elapsed is not None:
+        return _day(elapsed, need)
+    if onset is not None:
+        return f"{_day(onset, need)} since symptom onset, no treatment start documented"
+    return f"start of care unknown, {need} days asked"
+
+
+def _day(elapsed: int, need: int) -> str:
     return f"day {elapsed} of {need} (week {elapsed // 7} of {need // 7})"
 
 
