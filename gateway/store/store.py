@@ -22,6 +22,7 @@ from gateway.store.hooks import Hooks
 from gateway.store.inbox import Notifications, Subscriptions
 from gateway.store.migrate import migrate, require_current
 from gateway.store.objects import Objects
+from gateway.store.rule_decisions import RuleDecisions
 from gateway.store.submissions import Submissions
 from gateway.store.turns import Turns
 
@@ -53,6 +54,7 @@ class Tx:
         self.care_due = DueRows(scope, clock)
         self.care_uploads = Uploads(scope, clock)
         self.hooks = Hooks(scope, clock)
+        self.rule_decisions = RuleDecisions(scope, clock)
 
 
 class Store:
