@@ -15,6 +15,8 @@ from gateway.errors import InputError, NotFound
 from gateway.fhir import Json
 from gateway.forms import marks
 from gateway.forms.entry import Entry, read_entries
+from gateway.forms.offers import is_dynamic
+from gateway.forms.options import OptionList
 from gateway.forms.populate import without_empty_but_marks
 from gateway.forms.session import DEFAULT_GUIDE, FormSession
 from gateway.forms.slots import Sheet, Slot
@@ -32,17 +34,19 @@ def set_answer(
     author: Author,
     now: datetime,
     guide: DtrGuide = DEFAULT_GUIDE,
+    session: FormSession | None = None,
 ) -> dict[str, Any]:
     """The working response with a person's answers in one place. The response handed in is not changed.
 
     `link_id` is an address (`linkId`, `linkId@1`). `values` are typed text, JSON scalars or answers; none of
     them, or only blank ones, clears the question. Values equal to those there change nothing, not even the origin.
+    `session` knows the record, for forms whose list of answers is computed from it.
     Raises NotFound for a place the form does not have, InputError for a value that does not fit, a read-only
     question, a completed response or an author without name and role.
     """
-    session = FormSession(package=package, guide=guide)
+    session = session or FormSession(package=package, guide=guide)
     sheet, slot = _opened(session, response, link_id, author)
-    answers = read_entries(slot.definition, values, session.options(slot.definition), now)
+    answers = read_entries(slot.definition, values, _offers(session, sheet, slot), now, session.units(slot.definition))
     if not answers:
         return clear_answer(package, response, link_id, author, now, guide)
     if marks.values_of(slot.answers) != answers:
@@ -88,19 +92,64 @@ def add_repetition(
     host = slot.parent.node if slot.parent is not None else sheet.response
     last = [node for node in host["item"] if node.get("linkId") == slot.definition.link_id][-1]
     position = next(index for index, node in enumerate(host["item"]) if node is last)
-    node: dict[str, Any] = {"linkId": slot.definition.link_id}
+    node: dict[str, Any] = {"linkId": slot.definition.link_id, "extension": [marks.added()]}
     host["item"] = [*host["item"][: position + 1], node, *host["item"][position + 1 :]]
     sheet.rebuild()
     added = next(one for one in sheet.walk() if one.node is node)
     return {**sheet.response, "authored": now.isoformat(timespec="seconds")}, added.address
 
 
-def _opened(session: FormSession, response: Json, link_id: str, author: Author) -> tuple[Sheet, Slot]:
+def remove_repetition(
+    package: FormPackageParts,
+    response: Json,
+    link_id: str,
+    author: Author,
+    now: datetime,
+    guide: DtrGuide = DEFAULT_GUIDE,
+) -> dict[str, Any]:
+    """The working response without one repetition of a group; the chart does not bring it back.
+
+    `link_id` is the repetition's address. It keeps its place, so that the addresses of the others stay as they are.
+    The only one that is left loses its answers and stays. Raises NotFound, InputError for a group that does not
+    repeat or may not be changed, and as `set_answer` for a completed response or an unknown author.
+    """
+    session = FormSession(package=package, guide=guide)
+    sheet = _open_sheet(session, response, author)
+    slot = _found(sheet, link_id)
+    if not (slot.definition.is_group and slot.definition.repeats) or slot.definition.is_read_only:
+        raise InputError("This part of the form cannot be taken out.", code="answer.repeat", expression=link_id)
+    others = [one for one in siblings(sheet, slot) if one is not slot and not marks.is_cleared(one.node)]
+    if others:
+        slot.node.pop("item", None)
+        marks.mark_cleared(slot.node, author, now)
+    else:
+        for one in [one for one in slot.walk() if one.answers]:
+            one.set_answers([])
+            marks.mark_cleared(one.node, author, now)
+    return _changed(sheet, now)
+
+
+def siblings(sheet: Sheet, slot: Slot) -> list[Slot]:
+    """All repetitions of a group beside each other, itself among them."""
+    return [one for one in sheet.named(slot.definition.link_id) if one.parent is slot.parent]
+
+
+def _offers(session: FormSession, sheet: Sheet, slot: Slot) -> OptionList:
+    if not is_dynamic(slot.definition.item):
+        return session.options(slot.definition)
+    return session.offers(slot, session.scope(sheet, session.enabled(sheet).addresses))
+
+
+def _open_sheet(session: FormSession, response: Json, author: Author) -> Sheet:
     if not author.is_known:
         raise InputError("An answer needs its author: a practitioner or a role.", code="answer.author")
     if response.get("status") not in ("in-progress", "amended"):
         raise InputError("The answers are completed and cannot be changed here.", code="answer.closed", status=409)
-    sheet = session.sheet(response)
+    return session.sheet(response)
+
+
+def _opened(session: FormSession, response: Json, link_id: str, author: Author) -> tuple[Sheet, Slot]:
+    sheet = _open_sheet(session, response, author)
     slot = _found(sheet, link_id)
     if not slot.definition.is_question or slot.definition.is_read_only:
         raise InputError("This question cannot be answered by a person.", code="answer.read-only", expression=link_id)
@@ -128,4 +177,4 @@ def _changed(sheet: Sheet, now: datetime) -> dict[str, Any]:
     return without_empty_but_marks({**sheet.response, "authored": now.isoformat(timespec="seconds")})
 
 
-__all__ = ["Author", "add_repetition", "clear_answer", "set_answer"]
+__all__ = ["Author", "add_repetition", "clear_answer", "remove_repetition", "set_answer", "siblings"]

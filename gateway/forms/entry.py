@@ -31,9 +31,13 @@ Entry = str | bool | int | Decimal | Mapping[str, Any]
 
 
 def read_entries(
-    item: ItemDefinition, values: Sequence[Entry], options: OptionList, now: datetime
+    item: ItemDefinition,
+    values: Sequence[Entry],
+    options: OptionList,
+    now: datetime,
+    units: Sequence[Json] | None = None,
 ) -> list[dict[str, Any]]:
-    """Answers of typed values; blank text counts as nothing.
+    """Answers of typed values; blank text counts as nothing. `units` are those offered; None: those the item lists.
 
     A mapping is an answer already (`{"valueDate": …}`) or the value of one (a Coding, a Quantity).
     Raises InputError `answer.*` with the sentence to show beside the question; typed text is not repeated.
@@ -42,7 +46,7 @@ def read_entries(
     for value in values:
         if isinstance(value, str) and not value.strip():
             continue
-        answer = _entry(item, value, options, now)
+        answer = _entry(item, value, options, now, units)
         if answer not in answers:
             answers.append(answer)
     if len(answers) > 1 and not item.repeats:
@@ -50,7 +54,9 @@ def read_entries(
     return answers
 
 
-def _entry(item: ItemDefinition, value: Entry, options: OptionList, now: datetime) -> dict[str, Any]:
+def _entry(
+    item: ItemDefinition, value: Entry, options: OptionList, now: datetime, units: Sequence[Json] | None
+) -> dict[str, Any]:
     if isinstance(value, float):
         value = Decimal(str(value))
     if isinstance(value, Mapping):
@@ -61,6 +67,11 @@ def _entry(item: ItemDefinition, value: Entry, options: OptionList, now: datetim
     if item.type in ("choice", "open-choice"):
         return _chosen(item, text, options)
     reader = _READERS.get(item.type)
+    if item.type == "quantity":
+        answer = _quantity(item, text, dtr_sdc.read_unit_options(item.item) if units is None else units)
+        if answer is None:
+            raise _refused(item, _WANTED["quantity"])
+        return answer
     if reader is None:
         raise _refused(item, "This question cannot be answered by typing.")
     answer = reader(item, text, now)
@@ -166,25 +177,24 @@ def _time(item: ItemDefinition, value: Any, now: datetime) -> dict[str, Any] | N
     return convert_one(Item(moment, "System.Time"), item, OptionList()) if moment else None
 
 
-def _quantity(item: ItemDefinition, value: Any, now: datetime) -> dict[str, Any] | None:
+def _quantity(item: ItemDefinition, value: Any, units: Sequence[Json]) -> dict[str, Any] | None:
     match = _QUANTITY.fullmatch(value if isinstance(value, str) else str(value))
     if match is None:
         return None
     text = match.group(1)
     number: int | Decimal = Decimal(text) if "." in text else int(text)
-    unit = _unit(item, (match.group(2) or "").strip())
+    unit = _unit(item, (match.group(2) or "").strip(), units)
     return {"valueQuantity": quantity_with(number, unit)} if unit is not None else None
 
 
-def _unit(item: ItemDefinition, text: str) -> Json | None:
-    """The unit that is named, or the only one there is; any text where the form lists none."""
-    offered = dtr_sdc.read_unit_options(item.item)
+def _unit(item: ItemDefinition, text: str, offered: Sequence[Json]) -> Json | None:
+    """The unit that is named, or the only one there is; any text where the form lists none or takes others too."""
     if not text:
         return offered[0] if len(offered) == 1 else None if offered else {}
     for unit in offered:
         if text.casefold() in (str(unit.get("code", "")).casefold(), str(unit.get("display", "")).casefold()):
             return unit
-    return None if offered else {"display": text}
+    return None if offered and not dtr_sdc.is_unit_open(item.item) else {"display": text}
 
 
 def _reference(item: ItemDefinition, value: Any, now: datetime) -> dict[str, Any] | None:
@@ -203,7 +213,6 @@ _READERS: Final[Mapping[str, Callable[[ItemDefinition, Any, datetime], dict[str,
     "date": _date,
     "dateTime": _date_time,
     "time": _time,
-    "quantity": _quantity,
     "reference": _reference,
 }
 _WANTED: Final[Mapping[str, str]] = {

@@ -18,16 +18,28 @@ from gateway.profiles.dtr_sdc import extension_value, extensions
 
 CLEARED: Final = "urn:oid:2.25.94492686211768030265051248232142081200.5"
 """Private extension on an item of a working response: who cleared its answer, and when."""
+ADDED: Final = "urn:oid:2.25.94492686211768030265051248232142081200.6"
+"""Private extension on a repetition of a group that a person added, so that it stays while it is empty."""
 
 
 def is_private(extension: Json) -> bool:
     """Whether an extension is ours and must not be sent."""
-    return extension.get("url") == CLEARED
+    return extension.get("url") in (CLEARED, ADDED)
 
 
 def is_cleared(node: Json) -> bool:
     """Whether a person took the answer out."""
     return any(True for _ in extensions(node, CLEARED))
+
+
+def is_kept(node: Json) -> bool:
+    """Whether an empty item stays in a working response: a person cleared or added it."""
+    return any(is_private(one) for one in node.get("extension") or () if isinstance(one, Mapping))
+
+
+def added() -> dict[str, Any]:
+    """The mark on a repetition that a person adds."""
+    return {"url": ADDED, "valueBoolean": True}
 
 
 def mark_cleared(node: dict[str, Any], author: OriginAuthor, now: datetime) -> None:

@@ -191,7 +191,7 @@ class _Population:
         self._settle(slot, expression, found, converted)
 
     def _compute(self, slot: Slot, scope: Scope, expression: FormExpression | None) -> tuple[Evaluated, Converted]:
-        options = self.session.options(slot.definition)
+        options = self.session.offers(slot, scope)
         if options.missing:
             self.report(slot.address, "form.value-set", options.missing)
         found = scope.evaluate(expression, slot) if expression else Evaluated()
@@ -303,12 +303,12 @@ def _fingerprint(sheet: Sheet) -> bytes:
 
 
 def without_empty_but_marks(response: Json) -> dict[str, Any]:
-    """A response without empty items, but with those that carry the mark of a cleared answer."""
+    """A response without empty items, but with those that a person cleared or added."""
     kept = {key: value for key, value in response.items() if key not in ("item", "answer")}
     if response.get("answer"):
         kept["answer"] = [without_empty_but_marks(answer) for answer in response["answer"]]
     items = [without_empty_but_marks(item) for item in response.get("item") or ()]
-    items = [item for item in items if item.get("item") or item.get("answer") or marks.is_cleared(item)]
+    items = [item for item in items if item.get("item") or item.get("answer") or marks.is_kept(item)]
     if items:
         kept["item"] = items
     return kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.forms.marks import is_person_set
+from gateway.forms.marks import is_cleared, is_person_set
 from gateway.forms.scope import Evaluated, Scope
 from gateway.forms.session import FormSession
 from gateway.forms.slots import Sheet, Slot
@@ -40,7 +40,11 @@ class Rows:
 
     def _is_touched(self, slot: Slot, sheet: Sheet) -> bool:
         siblings = sheet.named(slot.definition.link_id)
-        return any(is_person_set(one.answers, self._session.guide) for sibling in siblings for one in sibling.walk())
+        return any(
+            is_cleared(one.node) or is_person_set(one.answers, self._session.guide)
+            for sibling in siblings
+            for one in sibling.walk()
+        )
 
     def _repeat(self, slot: Slot, count: int, sheet: Sheet) -> None:
         host = slot.parent.node if slot.parent is not None else sheet.response

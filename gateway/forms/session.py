@@ -18,6 +18,7 @@ from gateway.fhir import Json
 from gateway.forms.definition import FormDefinition, ItemDefinition, read_definition
 from gateway.forms.launch import LaunchContext
 from gateway.forms.marks import is_private
+from gateway.forms.offers import offered
 from gateway.forms.options import OptionList, expansion_codings, find_value_set, read_options, same_coding
 from gateway.forms.scope import Means, Scope
 from gateway.forms.slots import Sheet, Slot, without_empty
@@ -122,6 +123,19 @@ class FormSession:
         if item.link_id not in self._options:
             self._options[item.link_id] = read_options(self.package, item)
         return self._options[item.link_id]
+
+    def offers(self, slot: Slot, scope: Scope) -> OptionList:
+        """Answers that a place offers at this moment: the item's list, computed and switched as the form says."""
+        return offered(self.options(slot.definition), slot, scope)
+
+    def units(self, item: ItemDefinition) -> tuple[Json, ...]:
+        """Units that a quantity may have, listed or from a value set of the package; empty: any."""
+        listed = dtr_sdc.read_unit_options(item.item)
+        canonical = dtr_sdc.read_unit_value_set(item.item)
+        if listed or not canonical:
+            return listed
+        value_set = find_value_set(self.package.value_sets, canonical)
+        return tuple(expansion_codings(value_set) or ()) if value_set is not None else ()
 
     def scope(self, sheet: Sheet, addresses: set[str]) -> Scope:
         """Names and values for expressions, as the response stands with these items switched on."""

@@ -2,7 +2,8 @@
 
 A switched-off question counts as unanswered for every other switch, whatever is kept in it. A switch inside
 a repeated group looks at the nearest question: its own repetition first (field case B41). `!=` holds when no
-answer equals the value, also when there is none (wording of R4). Below a switched-off item all is off.
+answer equals the value, also when there is none (wording of R4). Below a switched-off item all is off, and so is a
+repetition that a person took out.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from gateway.errors import InputError, ReasoningError
 from gateway.fhir import Json
+from gateway.forms.marks import is_cleared
 from gateway.forms.options import same_coding
 from gateway.forms.slots import Sheet, Slot
 from gateway.profiles.dtr_sdc import value_of
@@ -71,6 +73,8 @@ class _Judge:
             return False
         if not slot.reachable and slot.definition.type != "display":
             return False
+        if slot.definition.is_group and is_cleared(slot.node):
+            return False  # a person took this repetition out
         by_expression = self._verdicts.get(slot.address)
         if by_expression is not None:
             return by_expression

@@ -12,10 +12,12 @@ from typing import Any, Final, Literal
 
 from gateway.errors import ReasoningError
 from gateway.fhir import Json
+from gateway.forms import constraints
 from gateway.forms.conversion import fits_option
 from gateway.forms.definition import ItemDefinition
 from gateway.forms.options import OptionList
 from gateway.forms.required import is_open
+from gateway.forms.scope import Scope
 from gateway.forms.session import FormSession
 from gateway.forms.slots import Sheet, Slot
 from gateway.profiles import dtr_sdc
@@ -65,7 +67,8 @@ class Finding:
     link_id: str
     """Address of the place; empty for the form as a whole."""
     code: str
-    """`required`, `type`, `length`, `range`, `pattern`, `option`, `count`, `unknown`, `blocked`."""
+    """`required`, `type`, `length`, `range`, `pattern`, `option`, `unit`, `count`, `attachment`, `constraint`,
+    `unknown`, `blocked`."""
     sentence: str
     severity: Literal["error", "warning"] = "error"
 
@@ -85,10 +88,13 @@ def check_sheet(session: FormSession, sheet: Sheet) -> list[Finding]:
     enabled = session.enabled(sheet)
     found = [Finding(link_id="", code="blocked", sentence=one) for one in (*session.blockers, *enabled.undecided)]
     found += [_unknown(link_id) for link_id in sheet.unknown]
+    scope = session.scope(sheet, enabled.addresses)
     for slot in sheet.walk():
         if slot.address in enabled.addresses:
-            found += _check_slot(session, slot, enabled.addresses)
+            found += _check_slot(session, slot, enabled.addresses, scope)
     found += _check_repetitions(sheet, enabled.addresses)
+    for one in constraints.broken(session.package.questionnaire, sheet, scope, enabled.addresses):
+        found.append(Finding(link_id=one.address, code="constraint", sentence=one.sentence, severity=one.severity))
     return found
 
 
@@ -96,16 +102,16 @@ def _unknown(link_id: str) -> Finding:
     return Finding(link_id=link_id, code="unknown", sentence="The form has no such question.")
 
 
-def _check_slot(session: FormSession, slot: Slot, addresses: set[str]) -> Iterator[Finding]:
+def _check_slot(session: FormSession, slot: Slot, addresses: set[str], scope: Scope) -> Iterator[Finding]:
     if is_open(slot, addresses):
         what = "section" if slot.definition.is_group else "question"
         yield Finding(link_id=slot.address, code="required", sentence=f"This {what} must be answered.")
     if not slot.definition.is_question or not slot.answers:
         return
     yield from _check_count(slot)
-    options = session.options(slot.definition)
+    options = session.offers(slot, scope)
     for answer in slot.answers:
-        yield from _check_answer(slot, answer, options)
+        yield from _check_answer(session, slot, answer, options)
     yield from _check_exclusive(slot, options)
 
 
@@ -144,17 +150,19 @@ def _check_exclusive(slot: Slot, options: OptionList) -> Iterator[Finding]:
         yield Finding(link_id=slot.address, code="option", sentence="One of the answers excludes the others.")
 
 
-def _check_answer(slot: Slot, answer: Json, options: OptionList) -> Iterator[Finding]:
+def _check_answer(session: FormSession, slot: Slot, answer: Json, options: OptionList) -> Iterator[Finding]:
     item = slot.definition
     key = next((name for name in answer if name.startswith("value") and name[5:6].isupper()), "")
     if not _fits_type(item, key, answer.get(key)):
         yield Finding(link_id=slot.address, code="type", sentence="The answer is not of the question's type.")
         return
     value = answer[key]
-    for check in (_check_length, _check_pattern, _check_range, _check_places, _check_unit):
+    for check, code in _CHECKS.items():
         sentence = check(item, key, value)
         if sentence:
-            yield Finding(link_id=slot.address, code=_CODES[check], sentence=sentence)
+            yield Finding(link_id=slot.address, code=code, sentence=sentence)
+    if key == "valueQuantity" and not _fits_unit(item, value, session.units(item)):
+        yield Finding(link_id=slot.address, code="unit", sentence="The unit is not one of those offered.")
     yield from _check_option(slot, key, value, options)
 
 
@@ -221,16 +229,40 @@ def _check_places(item: ItemDefinition, key: str, value: Any) -> str:
     return f"At most {places} decimal places are wanted." if isinstance(exponent, int) and -exponent > places else ""
 
 
-def _check_unit(item: ItemDefinition, key: str, value: Any) -> str:
-    units: Sequence[Json] = dtr_sdc.read_unit_options(item.item)
-    if key != "valueQuantity" or not units:
+def _check_quantity_range(item: ItemDefinition, key: str, value: Any) -> str:
+    """minQuantity and maxQuantity; only amounts in the limit's own unit can be told apart here."""
+    if key != "valueQuantity":
         return ""
-    known = any(
+    for url, wrong, words in ((urls.MIN_QUANTITY, -1, "not below"), (urls.MAX_QUANTITY, 1, "not above")):
+        limit = dtr_sdc.extension_value(item.item, url)
+        if not isinstance(limit, Mapping) or limit.get("code") != value.get("code"):
+            continue
+        if _ordered(key, value, limit.get("value")) == wrong:
+            return f"The answer must be {words} {limit.get('value')} {limit.get('unit') or limit.get('code') or ''}."
+    return ""
+
+
+def _check_attachment(item: ItemDefinition, key: str, value: Any) -> str:
+    if key != "valueAttachment":
+        return ""
+    types, limit = dtr_sdc.read_mime_types(item.item), dtr_sdc.read_max_size(item.item)
+    if types and value.get("contentType") not in types:
+        return f"A file of another kind is wanted: {', '.join(types)}."
+    data = value.get("data")
+    size = len(data) * 3 // 4 if isinstance(data, str) else value.get("size")
+    if limit is not None and isinstance(size, int) and size > limit * 1_048_576:
+        return f"The file is larger than the {limit} MB that are taken."
+    return ""
+
+
+def _fits_unit(item: ItemDefinition, value: Json, units: Sequence[Json]) -> bool:
+    if not units or dtr_sdc.is_unit_open(item.item):
+        return True
+    return any(
         (value.get("code") == unit.get("code") and value.get("system", unit.get("system")) == unit.get("system"))
         or (not value.get("code") and value.get("unit") == unit.get("display"))
         for unit in units
     )
-    return "" if known else "The unit is not one of those offered."
 
 
 def _check_option(slot: Slot, key: str, value: Any, options: OptionList) -> Iterator[Finding]:
@@ -242,10 +274,11 @@ def _check_option(slot: Slot, key: str, value: Any, options: OptionList) -> Iter
         yield Finding(link_id=slot.address, code="option", sentence="The answer is not one of those offered.")
 
 
-_CODES: Final[Mapping[Callable[[ItemDefinition, str, Any], str], str]] = {
+_CHECKS: Final[Mapping[Callable[[ItemDefinition, str, Any], str], str]] = {
     _check_length: "length",
     _check_pattern: "pattern",
     _check_range: "range",
     _check_places: "range",
-    _check_unit: "unit",
+    _check_quantity_range: "range",
+    _check_attachment: "attachment",
 }

@@ -228,3 +228,109 @@ def read_effective_end(questionnaire: Json) -> str:
 def is_request_specific(questionnaire: Json) -> bool:
     """Whether each request needs its own response; so it is unless the form says false."""
     return extension_value(questionnaire, urls.REQUEST_SPECIFIC) is not False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormConstraint:
+    """A rule of the form that its answers have to keep."""
+
+    expression: FormExpression
+    severity: str
+    """`error` or `warning`, as written."""
+    human: str
+    """What to tell people; empty when the form says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionToggle:
+    """Answers that may be chosen only while an expression gives true."""
+
+    options: tuple[Json, ...]
+    """`{"valueCoding": …}` and so on."""
+    expression: FormExpression
+
+
+def read_constraints(element: Json) -> tuple[FormConstraint, ...]:
+    """Constraints of a form or item: `targetConstraint`, and `constraint` of 2.0.1 with its bare FHIRPath."""
+    found = []
+    for url in (urls.TARGET_CONSTRAINT, urls.CONSTRAINT):
+        for extension in extensions(element, url):
+            raw = extension_value(extension, "expression")
+            expression = _expression({"language": FHIRPATH, "expression": raw} if isinstance(raw, str) else raw)
+            if expression is not None:
+                human, severity = extension_value(extension, "human"), extension_value(extension, "severity")
+                found.append(FormConstraint(expression=expression, severity=str(severity), human=str(human or "")))
+    return tuple(found)
+
+
+def read_option_toggles(item: Json) -> tuple[OptionToggle, ...]:
+    """Repetitions of `answerOptionsToggleExpression`."""
+    found = []
+    for extension in extensions(item, f"{urls.SDC}answerOptionsToggleExpression"):
+        expression = _expression(extension_value(extension, "expression"))
+        options = tuple(_answer_of(part) for part in extensions(extension, "option"))
+        if expression is not None and options:
+            found.append(OptionToggle(options=options, expression=expression))
+    return tuple(found)
+
+
+def _answer_of(extension: Json) -> Json:
+    return {key: value for key, value in extension.items() if key.startswith("value")}
+
+
+def read_unit_value_set(item: Json) -> str:
+    """Canonical of the value set of units; empty when the form names none."""
+    value = extension_value(item, urls.UNIT_VALUE_SET)
+    return value if isinstance(value, str) else ""
+
+
+def is_unit_open(item: Json) -> bool:
+    """Whether units beside those offered may be given (SDC `unitOpen`)."""
+    return extension_value(item, urls.UNIT_OPEN) is not None
+
+
+def read_mime_types(item: Json) -> tuple[str, ...]:
+    """Media types that an attachment may have; empty: any."""
+    return tuple(str(value_of(extension)) for extension in extensions(item, urls.MIME_TYPE))
+
+
+def read_max_size(item: Json) -> Decimal | None:
+    """Largest size of an attachment, in megabytes as the extension has it; None when not limited."""
+    value = extension_value(item, urls.MAX_SIZE)
+    return Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+
+
+def read_markup(element: Json, name: str = "text") -> str:
+    """Foreign XHTML given for a text (`rendering-xhtml`); sanitise it before it is shown. Empty when absent."""
+    extended = element.get(f"_{name}")
+    value = extension_value(extended, urls.RENDERING_XHTML) if isinstance(extended, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def read_signature_types(element: Json) -> tuple[Json, ...]:
+    """Codings of the signatures that are demanded on a form or item."""
+    concepts = [value_of(extension) for extension in extensions(element, urls.SIGNATURE_REQUIRED)]
+    listed = (one.get("coding") or () for one in concepts if isinstance(one, Mapping))
+    return tuple(coding for codings in listed for coding in codings if isinstance(coding, Mapping))
+
+
+def read_audience(questionnaire: Json) -> tuple[str, ...]:
+    """Who is to answer: clinical, admin, patient; empty when the form says nothing."""
+    found: list[str] = []
+    for extension in extensions(questionnaire, urls.AUDIENCE):
+        value = value_of(extension)
+        codings = value.get("coding") or () if isinstance(value, Mapping) else ({"code": value},)
+        found += [str(coding["code"]) for coding in codings if isinstance(coding, Mapping) and coding.get("code")]
+    return tuple(found)
+
+
+def read_completion_times(questionnaire: Json) -> dict[str, str]:
+    """`clinicalTime` and `totalTime` as the form estimates them, e.g. `under-5min`; empty when it says nothing."""
+    found: dict[str, str] = {}
+    for extension in extensions(questionnaire, urls.COMPLETION_TIME):
+        for part in extension.get("extension") or ():
+            value = value_of(part) if isinstance(part, Mapping) else None
+            codings = value.get("coding") or ({},) if isinstance(value, Mapping) else ({"code": value},)
+            if codings[0].get("code"):
+                found[str(part.get("url", ""))] = str(codings[0]["code"])
+    return found

@@ -132,6 +132,7 @@ def test_json_is_stable_and_writable() -> None:
         "blockers",
         "can_be_completed",
         "can_continue",
+        "faults",
         "is_adaptive",
         "open_required",
         "progress",
