@@ -8,6 +8,7 @@ from typing import Final
 
 import typer
 
+from gateway.cli.output import exit_code
 from gateway.errors import GatewayError
 
 ALONE: Final = {
@@ -30,7 +31,7 @@ def run_alone(group: str) -> None:
         app()
     except GatewayError as error:
         print(error.diagnostics(), file=sys.stderr)  # noqa: T201
-        sys.exit(USAGE if error.reason.startswith("usage.") else 1)
+        sys.exit(USAGE if error.reason.startswith("usage.") else exit_code(error))
 
 
 def _root() -> None:

@@ -1,21 +1,29 @@
-"""What every command shares: settings, the local operator as actor, output, and errors as exit codes."""
+"""What the commands over the house share: its opening, the local operator as actor, cases by their beginning."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from gateway.errors import EhrError, GatewayError, InputError, IntegrityError, NotFound, PayerError, SettingsError
-from gateway.fhir.json import pretty_json
+from gateway.cli.output import (
+    EXIT_CODES,
+    JsonOption,
+    SettingsOption,
+    err,
+    exit_code,
+    flat,
+    print_fields,
+    print_table,
+    run,
+    show,
+    write_file,
+)
+from gateway.errors import InputError, NotFound
 from gateway.flows import views
 from gateway.flows.actors import Actor
 from gateway.flows.services import Services, open_services
@@ -23,43 +31,29 @@ from gateway.logs import configure_logs
 from gateway.settings import Settings, load_settings
 from gateway.store.rows import CaseFilter
 
-SettingsOption = Annotated[
-    Path | None,
-    typer.Option("--settings", envvar="PA_GATEWAY_SETTINGS", help="Settings file (TOML).", show_default=False),
+__all__ = [
+    "EXIT_CODES",
+    "CaseArgument",
+    "JsonOption",
+    "SettingsOption",
+    "err",
+    "exit_code",
+    "find_case",
+    "flat",
+    "opened",
+    "operator",
+    "print_fields",
+    "print_table",
+    "run",
+    "short",
+    "show",
+    "write_file",
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (gateway/cli/README.md) instead of a table.")]
+
 CaseArgument = Annotated[str, typer.Argument(help="Case id, or how it begins.", show_default=False)]
 UUID_LENGTH, MOST_CASES = 36, 500
 SHORT = 8
 """Characters of a case id that lists show; every command takes as many as tell the case apart."""
-EXIT_CODES: tuple[tuple[type[GatewayError], int], ...] = (
-    (SettingsError, 10),
-    (IntegrityError, 30),
-    (EhrError, 20),
-    (PayerError, 21),
-)
-"""Exit code of an error; every other one of ours is 1."""
-LEAST_ROOM = 16
-"""Narrowest last column that is folded; with less the terminal breaks the lines."""
-err = Console(stderr=True, soft_wrap=True)
-"""Messages and progress for people."""
-
-
-def run(app: typer.Typer) -> None:
-    """Run the command line; errors of ours become one sentence and an exit code, never a traceback."""
-    try:
-        app()
-    except GatewayError as error:
-        err.print(error.diagnostics(), style="red", markup=False, highlight=False)
-        sys.exit(exit_code(error))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-
-
-def exit_code(error: GatewayError) -> int:
-    """The exit code that stands for `error`."""
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 
 @contextmanager
@@ -102,58 +96,3 @@ def find_case(services: Services, actor: Actor, begin: str) -> str:
     if not found:
         raise NotFound("No case begins like this; `pa-gateway case list` shows them.")
     return str(found[0])
-
-
-def show(value: Any, as_json: bool, table: Callable[[Any], None]) -> None:
-    """Print `value` as JSON on standard output, or by `table` for people."""
-    if as_json:
-        typer.echo(pretty_json(value))
-    else:
-        table(value)
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A plain table on standard output; nothing but the last column is ever folded, and that only on a terminal."""
-    cells = [tuple(str(cell) for cell in row) for row in rows]
-    widths = [max(len(line[place]) for line in (tuple(columns), *cells)) for place in range(len(columns) - 1)]
-    room = _room(sum(widths) + 2 * len(widths))
-    for line in (tuple(columns), *cells):
-        start = "".join(f"{cell:<{width}}  " for cell, width in zip(line, widths, strict=False))
-        folded = textwrap.wrap(line[-1], room) if room else [line[-1]]
-        typer.echo((start + "".join(folded[:1])).rstrip())
-        for rest in folded[1:]:
-            typer.echo(" " * len(start) + rest)
-
-
-def _room(taken: int) -> int:
-    """Width of the last column: what the terminal leaves, 0 for a pipe or where too little is left to fold into."""
-    left = shutil.get_terminal_size().columns - taken if sys.stdout.isatty() else 0
-    return left if left >= LEAST_ROOM else 0
-
-
-def print_fields(pairs: Sequence[tuple[str, object]]) -> None:
-    """Names and values, one a line; empty values are left out."""
-    width = max((len(name) for name, _ in pairs), default=0)
-    for name, value in pairs:
-        if value not in ("", None, [], {}):
-            typer.echo(f"{name:<{width}}  {value}")
-
-
-def flat(path: str, value: Any) -> Iterator[tuple[str, object]]:
-    """Dotted path and plain value of everything in a JSON value, for people."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from flat(f"{path}.{key}" if path else str(key), item)
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
-        for place, item in enumerate(value, 1):
-            yield from flat(f"{path}[{place}]", item)
-    else:
-        yield path, ", ".join(map(str, value)) if isinstance(value, list) else value
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file. Raises InputError that names it."""
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}.", code="file.unwritable") from None
