@@ -199,6 +199,8 @@ class Pas(_Endpoint):
     """The payer notifies by subscription."""
     inquire_after_unknown: bool = True
     """Asking once by `$inquire` is worth it after an outcome that stayed unknown."""
+    duplicate_codes: tuple[str, ...] = ()
+    """Error codes by which this payer says that it has the request already; the guide defines none."""
     wants_forms_in_bundle: bool = True
     """A completed form goes in as a Bundle with what its answers rest on; false: the bare QuestionnaireResponse."""
 

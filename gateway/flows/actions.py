@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from gateway.cases.facts import Facts, WriteBack, read_facts
 from gateway.cases.states import CaseState
 from gateway.errors import Busy, Conflict, InputError
-from gateway.flows import ledger, submit
+from gateway.flows import inquiry, ledger, submit
 from gateway.flows.actors import Actor
 from gateway.flows.ledger import Act, Item
 from gateway.flows.outcome import Outcome, decide_outcome, in_force
@@ -57,7 +57,7 @@ def check_again(services: Services, actor: Actor, case_id: str, reason: str = ""
                 "A request for this order is with the payer or decided; ask the payer, or cancel it first.",
                 code="case.state",
             )
-        return _restart(services, case, facts, actor, reason or "checked again")
+        return restart(services, case, facts, actor, reason or "checked again")
 
     return ledger.retry_on_conflict(once)
 
@@ -73,7 +73,7 @@ def override(services: Services, actor: Actor, case_id: str, reason: str) -> Cas
             raise Conflict(
                 "A request for this order was sent already; send it again or ask the payer.", code="case.submitted"
             )
-        return _restart(services, case, replace(facts, is_overridden=True), actor, reason)
+        return restart(services, case, replace(facts, is_overridden=True), actor, reason)
 
     return ledger.retry_on_conflict(once)
 
@@ -114,7 +114,7 @@ def inquire(services: Services, actor: Actor, case_id: str) -> CaseRow:
     asked = _last_asked(services, case)
     if asked and services.clock.now() < asked + INQUIRY_INTERVAL:
         raise Busy("The payer was asked a few minutes ago; wait for its notification.")
-    return submit.inquire_now(services, case, facts, actor)
+    return inquiry.inquire_now(services, case, facts, actor)
 
 
 def _telling(facts: Facts, task: str) -> Facts:
@@ -144,7 +144,8 @@ def _load(services: Services, actor: Actor, case_id: str, action: str) -> tuple[
     return case, read_facts(case.facts)
 
 
-def _restart(services: Services, case: CaseRow, facts: Facts, actor: Actor, reason: str) -> CaseRow:
+def restart(services: Services, case: CaseRow, facts: Facts, actor: Actor, reason: str) -> CaseRow:
+    """Check the case anew from the chart on; nothing that was sent before counts any more."""
     fresh = replace(
         facts,
         snapshot="",

@@ -21,13 +21,15 @@ from gateway.clients.payer import Exchange
 from gateway.errors import Conflict, InputError, PartnerError, PayerError
 from gateway.fhir import Json
 from gateway.fhir.bundle import resources
-from gateway.fhir.json import dump_json, parse_json
+from gateway.fhir.json import parse_json
 from gateway.flows import answer, guard, ledger, subscribe
 from gateway.flows.actors import GATEWAY, Actor
+from gateway.flows.inquiry import build_inquiry, read_match
 from gateway.flows.ledger import Act, Item
-from gateway.flows.request import BUNDLE_SYSTEM, build_request, claim_identifier, describe_request
+from gateway.flows.request import BUNDLE_SYSTEM, build_request, claim_identifier
 from gateway.flows.services import Services
 from gateway.flows.subjects import case_task
+from gateway.policy.duplicate import says_duplicate
 from gateway.policy.release import Packet, Release, decide_release
 from gateway.policy.retry import (
     Failure,
@@ -42,18 +44,11 @@ from gateway.policy.retry import (
     read_failure,
 )
 from gateway.profiles import pas_2_2_1 as pas
-from gateway.profiles.guides import PasGuide, pas_guide
 from gateway.store import Tx
 from gateway.store.rows import CaseRow, SubmissionRow
 
 GRACE = timedelta(seconds=5)
 """Longer than the socket's own limit: after it a `sending` row belongs to a process that died."""
-
-
-def pas_version(services: Services, case: CaseRow) -> PasGuide:
-    """The PAS version that the case's payer speaks. SettingsError for one we do not."""
-    row = services.payer_row(case.payer)
-    return pas_guide(row.pas.version if row.pas else pas.VERSION)
 
 
 def decide(services: Services, case: CaseRow, facts: Facts) -> Release:
@@ -162,20 +157,32 @@ def _try(services: Services, case: CaseRow, facts: Facts, row: SubmissionRow) ->
 
 def _after_answer(services: Services, case: CaseRow, facts: Facts, row: SubmissionRow, exchange: Exchange) -> CaseRow:
     bundle = _response_bundle(exchange)
-    if bundle is not None:
+    is_duplicate = bundle is not None and _says_duplicate(services, case, bundle)
+    if bundle is not None and not is_duplicate:
         guard.succeeded(services, case)
         return answer.take(services, case, facts, row, exchange, bundle)
-    kind = failure_kind(exchange.status)
+    kind = FailureKind.DUPLICATE if is_duplicate else failure_kind(exchange.status)
     failure = Failure(
         kind=kind,
         http_status=exchange.status,
         retry_after_seconds=exchange.retry_after_seconds,
-        may_inquire=_may_inquire(services, case, row),
+        may_inquire=_may_inquire(services, case, row, is_duplicate),
         token_was_renewed=kind is FailureKind.UNAUTHORISED,
     )
     state = "unknown" if kind is FailureKind.OUTCOME_UNKNOWN else "intent"
     row = _set(services, row, state=state, http_status=exchange.status)
     return _after_failure(services, case, facts, row, failure, exchange)
+
+
+def _says_duplicate(services: Services, case: CaseRow, bundle: Json) -> bool:
+    """Looked at before the answer is stored, so an answer without errors is not read here at all."""
+    if not any(claim.get("error") for claim in resources(bundle, "ClaimResponse")):
+        return False
+    payer = services.payer_row(case.payer)
+    try:
+        return says_duplicate(pas.read_pas_answer(bundle), payer.pas.duplicate_codes if payer.pas else ())
+    except (InputError, PartnerError, PayerError):
+        return False
 
 
 def _response_bundle(exchange: Exchange) -> Json | None:
@@ -201,42 +208,34 @@ def _after_failure(
     decision = decide_retry(failure, row.attempts, services.clock.now(), random.random(), limits(services, case))
     detail = f"sent {row.attempts} time{'s' if row.attempts != 1 else ''}"
     if isinstance(decision, Inquire):
-        return _inquire(services, case, facts, _set(services, row, inquired=True), failure)
+        return _inquire(services, case, facts, _set(services, row, inquired=True), failure, exchange)
     if isinstance(decision, RetryAt):
         _set(services, row, next_attempt_at=decision.when)
         return ledger.set_waiting(services, case, facts.failed("send"), decision.when, f"{decision.why} ({detail})")
     return _stop(services, case, facts, row, decision, exchange)
 
 
-def _inquire(services: Services, case: CaseRow, facts: Facts, row: SubmissionRow, failure: Failure) -> CaseRow:
-    """Ask once; a hit that echoes our request is taken as the answer, anything else proves nothing."""
-    body = _inquiry(services, case, facts)
+def _inquire(
+    services: Services,
+    case: CaseRow,
+    facts: Facts,
+    row: SubmissionRow,
+    failure: Failure,
+    exchange: Exchange | None,
+) -> CaseRow:
+    """Ask once; a hit that echoes our request is taken as the answer, anything else proves nothing.
+
+    `exchange` is the answer that made us ask, kept where asking brings nothing.
+    """
+    body = build_inquiry(services, case, facts)
     try:
-        exchange = services.payer(case.payer).inquire(body)
-        found = _matching(exchange, row)
+        told = services.payer(case.payer).inquire(body)
+        found = read_match(told, row)
     except (PartnerError, PayerError):
         found = None
     if found is not None:
-        return answer.take(services, case, facts, row, exchange, found)
-    return _after_failure(services, case, facts, row, replace(failure, may_inquire=False), None)
-
-
-def _inquiry(services: Services, case: CaseRow, facts: Facts) -> bytes:
-    """The question what became of our request: by member, service and days (spec/pas.md §9)."""
-    trace = f"INQ-{services.new_id()[:13].upper()}"
-    request = describe_request(services, case, facts, services.new_id(), trace)
-    return dump_json(pas_version(services, case).build_inquiry_bundle(request, services.new_id))
-
-
-def _matching(exchange: Exchange, row: SubmissionRow) -> Json | None:
-    if not exchange.is_success:
-        return None
-    try:
-        bundles = pas.read_inquiry_answer(parse_json(exchange.response_bytes))
-    except InputError:
-        return None
-    hits = [bundle for bundle in bundles if answer.is_answer_to(bundle, row)]
-    return hits[0] if len(hits) == 1 else None
+        return answer.take(services, case, facts, row, told, found)
+    return _after_failure(services, case, facts, row, replace(failure, may_inquire=False), exchange)
 
 
 def _stop(
@@ -291,9 +290,10 @@ def _set(services: Services, row: SubmissionRow, **changes: Any) -> SubmissionRo
         return tx.submissions.update(row.tenant_id, row.submission_id, row.version, **changes)
 
 
-def _may_inquire(services: Services, case: CaseRow, row: SubmissionRow) -> bool:
+def _may_inquire(services: Services, case: CaseRow, row: SubmissionRow, is_duplicate: bool = False) -> bool:
+    """Once after an unknown outcome; once more where the payer says now that it knows the request."""
     payer = services.payer_row(case.payer)
-    return bool(payer.pas and payer.pas.inquire_after_unknown) and not row.inquired
+    return bool(payer.pas and payer.pas.inquire_after_unknown) and (is_duplicate or not row.inquired)
 
 
 def _longest_try(services: Services, case: CaseRow) -> timedelta:
@@ -342,24 +342,3 @@ def conclude_stored(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
 def limits(services: Services, case: CaseRow) -> RetryLimits:
     """How often and how long this payer's calls are repeated."""
     return RetryLimits(**services.payer_row(case.payer).retry.model_dump())
-
-
-def inquire_now(services: Services, case: CaseRow, facts: Facts, actor: Actor) -> CaseRow:
-    """Ask the payer about our request for a person; a hit that echoes it is taken as the newest answer."""
-    with services.store.read() as tx:
-        row = tx.submissions.get(case.tenant_id, facts.submission_id)
-    body = _inquiry(services, case, facts)
-    exchange = services.payer(case.payer).inquire(body)
-    found = _matching(exchange, row)
-    act = Act(
-        verb="payer-response",
-        about=(Item.body(exchange.response_bytes or b"{}", exchange.media_type or "application/fhir+json"),),
-        sources=(Item.body(body),),
-        actor=actor,
-        payer=services.payer_row(case.payer).name,
-        note={"kind": "inquiry", "http_status": exchange.status, "count": 1 if found else 0},
-    )
-    case = ledger.append(services, case, act, facts=facts)
-    if found is None or found == answer.load_answer_or_none(services, case, facts):
-        return case
-    return answer.take_notification(services, case, facts, exchange.response_bytes, found)

@@ -15,12 +15,12 @@ from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows import ledger
 from gateway.flows.actors import Actor
+from gateway.flows.inquiry import pas_version
 from gateway.flows.ledger import Act, Item
 from gateway.flows.outcome import in_force
 from gateway.flows.request import BUNDLE_SYSTEM, claim_identifier
 from gateway.flows.services import Services
 from gateway.flows.subjects import case_task
-from gateway.flows.submit import pas_version
 from gateway.profiles import pas_2_2_1 as pas
 from gateway.store import Tx
 from gateway.store.rows import CaseRow, SubmissionRow

@@ -26,7 +26,8 @@ MEMBERS = {
     **dict.fromkeys(
         (
             "late", "old", "cancelled", "poison", "refused", "refused-cancel", "again", "ask-first", "asked",
-            "withdrawn", "withdraw-fails", "overtaken", "no-action", "unread", "overridden", "recheck-later",
+            "withdrawn", "withdraw-fails", "overtaken", "no-action", "unread", "overridden", "recheck-later", "duplicate",
+            "lost",
         ),
         "SYN-APPROVE-01",
     ),
@@ -283,6 +284,47 @@ def test_unknown_outcome_is_cancelled_only_after_asking(house: House, payer: Pay
     actions.inquire(house.services, PERSON, case_id)
     actions.cancel(house.services, PERSON, case_id)
     assert house.case(case_id).state == "cancelled"
+    assert not house.failing_codes(case_id)
+
+
+def _as_duplicate(bundle: Any) -> Any:
+    """The same answer, saying only that the request is there already."""
+    changed = parse_json(dump_json(bundle))
+    for entry in changed["entry"]:
+        if entry["resource"]["resourceType"] == "ClaimResponse":
+            for name in ("item", "adjudication", "preAuthRef", "addItem"):
+                entry["resource"].pop(name, None)
+            entry["resource"] |= {"outcome": "error", "error": [{"code": {"text": "Duplicate request"}}]}
+    return changed
+
+
+def _says_duplicate(payer: Payer) -> None:
+    def submit(real: Any, body: bytes) -> Exchange:
+        return answered(200, _as_duplicate(parse_json(payer._submit(real, body).response_bytes)))
+
+    payer.between.instead["submit"] = submit
+
+
+def test_duplicate_is_asked_about_and_is_no_denial(house: House, payer: Payer) -> None:
+    _says_duplicate(payer)
+    payer.between.instead["inquire"] = lambda real, body: answered(200, payer.answers[-1])
+    case_id = house.to_state("duplicate")
+    assert house.case(case_id).state == "approved"
+    assert len(payer.sent) == 1
+    assert _submissions(house, case_id) == [("submit", "answered")]
+    assert not house.failing_codes(case_id)
+
+
+def test_duplicate_that_cannot_be_found_goes_to_a_person(house: House, payer: Payer) -> None:
+    _says_duplicate(payer)
+    payer.between.instead["inquire"] = lambda real, body: answered(404)
+    case_id = house.to_state("lost")
+    case = house.case(case_id)
+    assert case.state == "needs_attention"
+    assert "already" in case.next_action
+    assert case.decision == ""
+    assert len(payer.sent) == 1
+    assert house.verbs(case_id)[-1] == "payer-response", "the payer's bytes are kept"
     assert not house.failing_codes(case_id)
 
 
