@@ -92,6 +92,14 @@ class Facts:
     """Media type of the posted body."""
     order_digest: str = ""
     """Digest of the order as JSON when it was accepted."""
+    hook: str = ""
+    """Digest of what a hook brought along about the patient; empty where no hook opened the case."""
+    is_unsaved: bool = False
+    """The order came with a hook and has not been seen in the EHR yet; its id may still change."""
+    content: str = ""
+    """Digest of what an unsaved order asks for, by which it is found again under another id."""
+    look_at: str = ""
+    """When a provisional case next looks for its order in the EHR, ISO instant; empty when it need not."""
     snapshot: str = ""
     """Digest of the extract manifest: which resource versions were read."""
     need: str = ""
@@ -118,6 +126,8 @@ class Facts:
     """When a held case is looked at again, ISO instant; apart from the row's due instant, which retries use too."""
     is_overridden: bool = False
     """A person decided to go on in spite of the gaps."""
+    timer: str = ""
+    """Id of the newest conservative-care timer; empty where none was started."""
     forms_fetched: bool = False
     """Whether the payer was asked for its forms."""
     forms: tuple[FormFact, ...] = ()

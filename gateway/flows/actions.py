@@ -145,7 +145,7 @@ def _load(services: Services, actor: Actor, case_id: str, action: str) -> tuple[
 
 
 def restart(services: Services, case: CaseRow, facts: Facts, actor: Actor, reason: str) -> CaseRow:
-    """Check the case anew from the chart on; nothing that was sent before counts any more."""
+    """Check the case anew from the chart on; nothing sent before counts any more."""
     fresh = replace(
         facts,
         snapshot="",

@@ -22,6 +22,7 @@ from gateway.flows import (
     extract,
     form_reports,
     forms,
+    intercept_signed,
     ledger,
     need,
     notices,
@@ -48,6 +49,7 @@ from gateway.store.rows import CaseRow
 Step = Callable[[Services, CaseRow, Facts], CaseRow]
 STEPS: dict[str, Step] = {
     "extract": extract.extract,
+    "find-signed": intercept_signed.look,
     "ask-payer": need.ask_payer,
     "check-rules": evaluate.check_rules,
     "fetch-forms": forms.fetch,
@@ -114,12 +116,19 @@ def _go_on(services: Services, case: CaseRow, facts: Facts) -> bool:
 
 def decide_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
     """The next step of the case, or None when it rests: its own work first, then what EHR and payer must be told."""
-    own = _own_step(services, case, facts) or ("write-back" if facts.pending_write_back() else None)
+    own = _own_step(services, case, facts) or ("write-back" if _may_write_back(facts) else None)
     return own or ("report-form-errors" if form_reports.waiting(facts.forms) else None)
+
+
+def _may_write_back(facts: Facts) -> bool:
+    """Whether the EHR has to be told something of an order that it has."""
+    return facts.pending_write_back() is not None and not facts.is_unsaved
 
 
 def _own_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
     state = CaseState(case.state)
+    if intercept_signed.is_due(case, facts, services.clock.now()):
+        return "find-signed"
     if state is _S.RECEIVED:
         return "extract"
     if state is _S.CHECKING:
@@ -255,6 +264,9 @@ def _rest(services: Services, case: CaseRow, facts: Facts) -> None:
         _keep_held(services, case, facts, now)
     elif case.state == _S.PENDED:
         _keep_pended(services, case, facts, now)
+    elif (look_at := intercept_signed.look_time(case, facts)) is not None:
+        if case.due_at != look_at:
+            _quietly(lambda: ledger.set_waiting(services, case, replace(facts, wait=""), look_at))
     elif case.due_at is not None and case.due_at <= now:
         _quietly(lambda: ledger.set_waiting(services, case, replace(facts, wait=""), None))
 
@@ -264,8 +276,8 @@ def _keep_held(services: Services, case: CaseRow, facts: Facts, now: datetime) -
     until = ledger.held_until(facts)
     if until is None or until <= now:
         _quietly(lambda: _look_again(services, case, facts))
-    elif case.due_at != until:
-        _quietly(lambda: ledger.set_waiting(services, case, replace(facts, wait=""), until))
+    elif case.due_at != (due_at := min(until, intercept_signed.look_time(case, facts) or until)):
+        _quietly(lambda: ledger.set_waiting(services, case, replace(facts, wait=""), due_at))
 
 
 def _keep_pended(services: Services, case: CaseRow, facts: Facts, now: datetime) -> None:

@@ -81,7 +81,7 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     """
     ehr = services.ehr(case.ehr_id)
     patient_id = case.patient_reference.partition("/")[2]
-    order = ehr.read(*case.order_reference.split("/", 1))
+    order, is_saved = _order(services, case, facts)
     _require_usable(order.resource, case)
     chart = ehr.chart(patient_id)
     fetched = _unique([order, *chart.fetched, *_roles(services, case, order.resource)])
@@ -101,15 +101,32 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         note={"count": len(items)},
     )
     patient = next((item.resource for item in fetched if reference_of(item.resource) == case.patient_reference), None)
-    signed_at = case.signed_at or (None if order.resource.get("status") == "draft" else services.clock.now())
+    is_signed = is_saved and order.resource.get("status") != "draft"
+    signed_at = case.signed_at or (services.clock.now() if is_signed else None)
     return ledger.append(
         services,
         case,
         act,
         to=CaseState.CHECKING if case.state == CaseState.RECEIVED else None,
-        facts=replace(facts.succeeded("extract"), snapshot=hashlib.sha256(manifest).hexdigest()),
+        facts=replace(
+            facts.succeeded("extract"),
+            snapshot=hashlib.sha256(manifest).hexdigest(),
+            is_unsaved=not is_saved,
+            look_at="" if signed_at else facts.look_at,
+        ),
         changes={**labels(patient), **_service(order.resource), "signed_at": signed_at},
     )
+
+
+def _order(services: Services, case: CaseRow, facts: Facts) -> tuple[Fetched, bool]:
+    """The order as it stands in the EHR, and True; as the hook brought it, and False, while it is not there yet."""
+    try:
+        return services.ehr(case.ehr_id).read(*case.order_reference.split("/", 1)), True
+    except NotFound:
+        if not facts.is_unsaved:
+            raise
+    raw = ledger.load_object(services, case, facts.order_digest)
+    return Fetched(resource=parse_json(raw), raw=raw, version="", etag=""), False
 
 
 def _require_usable(order: Json, case: CaseRow) -> None:

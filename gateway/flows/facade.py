@@ -22,7 +22,8 @@ from gateway.fhir import Json
 from gateway.fhir.bundle import build_bundle
 from gateway.fhir.references import read_reference, reference_text
 from gateway.flows import ledger
-from gateway.flows.extract import Snapshot, load_snapshot, references_in
+from gateway.flows.extract import Snapshot, references_in
+from gateway.flows.intercept_record import visible_chart
 from gateway.flows.services import Services
 from gateway.store.rows import CaseRow
 
@@ -67,7 +68,7 @@ def read_as_payer(services: Services, token: str, path: str, query: Iterable[tup
     search parameter that is not supported.
     """
     case = _case_of(services, token)
-    snapshot = load_snapshot(services, case, read_facts(case.facts))
+    snapshot = visible_chart(services, case, read_facts(case.facts))
     kind, _, resource_id = path.strip("/").partition("/")
     if resource_id:
         return _require(_read(_visible(snapshot, case), f"{kind}/{resource_id}"))

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from gateway.cases.facts import Facts
 from gateway.cases.states import CaseState
-from gateway.errors import Conflict, EhrUnreadable, InputError
+from gateway.errors import Conflict, EhrError, EhrUnreadable, InputError
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json
 from gateway.fhir.references import reference_text
-from gateway.flows import actions, ledger
+from gateway.flows import actions, intercept_signed, ledger
 from gateway.flows.actors import Actor
 from gateway.flows.lookup import Lookup
 from gateway.flows.orders import (
@@ -32,6 +33,7 @@ from gateway.flows.orders import (
 )
 from gateway.flows.services import Services
 from gateway.flows.subjects import case_task, labels
+from gateway.logs import get_logger
 from gateway.policy.access import require_access
 from gateway.policy.routing import RouteProblem, decide_route
 from gateway.store.rows import CaseRow
@@ -63,6 +65,16 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What a hook brings besides the orders."""
+
+    record: bytes
+    """What is known of the patient, as `intercept_record` writes it."""
+    wake: datetime
+    """When a job first moves the cases on: after the hook is answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Checked:
     """An order of which everything needed is known."""
 
@@ -90,6 +102,30 @@ def accept_orders(services: Services, actor: Actor, posted: Posted) -> tuple[Acc
         except Conflict:
             continue  # the same order came twice at the same moment: the other post won
     raise Conflict("The same order is being posted by somebody else; look at the case list.", code="order.race")
+
+
+def accept_drafts(
+    services: Services,
+    actor: Actor,
+    posted: Posted,
+    orders: Sequence[PostedOrder],
+    lookup: Lookup,
+    brought: Brought,
+) -> tuple[Accepted, ...]:
+    """A provisional case for each draft order of a hook; orders of which something is missing get none.
+
+    Raises Conflict where somebody else opens the same cases at this moment.
+    """
+    require_access(actor.caller, "hook.call")
+    checked: dict[str, _Checked] = {}
+    for order in orders:
+        try:
+            item = _check(services, order, lookup)
+        except (InputError, EhrError) as error:
+            get_logger().info("hook-order-left-out", ehr=lookup.ehr_id, code=error.reason)
+            continue
+        checked.setdefault(_order_key(item), item)
+    return _store_all(services, actor, posted, list(checked.values()), brought)
 
 
 def _orders(services: Services, actor: Actor, body: Json) -> tuple[tuple[PostedOrder, ...], Lookup]:
@@ -220,21 +256,35 @@ def _require_distinct(checked: Sequence[_Checked]) -> None:
             )
 
 
-def _store_all(services: Services, actor: Actor, posted: Posted, checked: Sequence[_Checked]) -> tuple[Accepted, ...]:
+def _store_all(
+    services: Services, actor: Actor, posted: Posted, checked: Sequence[_Checked], brought: Brought | None = None
+) -> tuple[Accepted, ...]:
+    """Store what is new, all or none; `brought` marks drafts of a hook, else the orders are as the EHR has them."""
     with services.store.read() as tx:
         known = {key: tx.cases.by_order_key(actor.tenant, key) for key in map(_order_key, checked)}
+    if brought is None:
+        known |= {_order_key(item): _saved(services, actor, item, known[_order_key(item)]) for item in checked}
     drafts = {
-        _order_key(item): _draft(services, actor, posted, item) for item in checked if not known[_order_key(item)]
+        _order_key(item): _draft(services, actor, posted, item, brought)
+        for item in checked
+        if not known[_order_key(item)]
     }
     if drafts:
         ledger.open_cases(services, list(drafts.values()))
-    for item in checked:
-        _note_signature(services, actor, known[_order_key(item)], item)
+    if brought is None:
+        for item in checked:
+            _note_signature(services, actor, known[_order_key(item)], item)
     with services.store.read() as tx:
         cases = [tx.cases.by_order_key(actor.tenant, _order_key(item)) for item in checked]
     return tuple(
         Accepted(case=case, is_new=case.order_key in drafts) for case in dict.fromkeys(cases) if case is not None
     )
+
+
+def _saved(services: Services, actor: Actor, item: _Checked, case: CaseRow | None) -> CaseRow | None:
+    """The order's case; an order that the EHR has saved takes over the provisional case of its draft."""
+    coverage = f"Coverage/{item.coverage['id']}"
+    return intercept_signed.take_over(services, actor, case, item.ehr_id, coverage, item.posted.resource)
 
 
 def _note_signature(services: Services, actor: Actor, case: CaseRow | None, item: _Checked) -> None:
@@ -250,11 +300,10 @@ def _note_signature(services: Services, actor: Actor, case: CaseRow | None, item
 
 def _order_key(item: _Checked) -> str:
     identity = order_identity(item.posted.resource, item.ehr_id)
-    coverage = str(item.coverage.get("id", ""))
-    return hashlib.sha256("\n".join((item.ehr_id, identity, coverage)).encode()).hexdigest()
+    return intercept_signed.order_key(item.ehr_id, identity, str(item.coverage.get("id", "")))
 
 
-def _draft(services: Services, actor: Actor, posted: Posted, item: _Checked) -> ledger.NewCase:
+def _draft(services: Services, actor: Actor, posted: Posted, item: _Checked, brought: Brought | None) -> ledger.NewCase:
     now = services.clock.now()
     order = item.posted.resource
     body = dump_json(order)
@@ -271,10 +320,10 @@ def _draft(services: Services, actor: Actor, posted: Posted, item: _Checked) -> 
         payer=item.payer,
         state=CaseState.RECEIVED.value,
         case_tag=services.new_case_tag(),
-        signed_at=None if order.get("status") == "draft" else now,
+        signed_at=None if order.get("status") == "draft" or brought else now,
         created_at=now,
         updated_at=now,
-        due_at=now,
+        due_at=brought.wake if brought else now,
         next_action="The gateway asks the payer what is needed.",
         service_code=code,
         service_display=words,
@@ -285,6 +334,10 @@ def _draft(services: Services, actor: Actor, posted: Posted, item: _Checked) -> 
         body=hashlib.sha256(posted.raw).hexdigest(),
         body_type=posted.media_type,
         order_digest=hashlib.sha256(body).hexdigest(),
+        hook=hashlib.sha256(brought.record).hexdigest() if brought else "",
+        is_unsaved=brought is not None,
+        content=intercept_signed.content_of(order) if brought else "",
+        look_at=intercept_signed.first_look(now) if brought else "",
     )
     return ledger.NewCase(
         row=row,
@@ -295,4 +348,6 @@ def _draft(services: Services, actor: Actor, posted: Posted, item: _Checked) -> 
         order_address=services.address(item.ehr_id, item.posted.reference),
         body=posted.raw,
         body_type=posted.media_type,
+        objects=((brought.record, "application/fhir+json"),) if brought else (),
+        wake=brought.wake if brought else None,
     )

@@ -133,6 +133,10 @@ class NewCase:
     """The posted body."""
     body_type: str
     """Its media type."""
+    objects: tuple[tuple[bytes, str], ...] = ()
+    """Further bytes to keep, as (bytes, media type)."""
+    wake: datetime | None = None
+    """When a job first moves the case on; None: at once."""
 
 
 def append(
@@ -206,9 +210,9 @@ def open_cases(services: Services, drafts: Sequence[NewCase]) -> None:
         for draft, events in prepared:
             tx.cases.insert(_with_facts(draft))
             for act, signed, row in events:
-                _keep(tx, draft.row, act, signed, ())
+                _keep(tx, draft.row, act, signed, draft.objects)
                 tx.events.append(row)
-            enqueue(services, tx, draft.row, None)
+            enqueue(services, tx, draft.row, draft.wake)
 
 
 def set_waiting(
@@ -288,6 +292,8 @@ DEVICE_ROLES = {
     "populate-auto-client": "author",
 }
 """Role of the gateway in an activity where it is more than the assembler (spec/provenance.md §3.1)."""
+PERSON_ROLES = {"red-flag-attest": ("attester", "legal")}
+"""Roles of a person in an activity where they are not the author."""
 TENANT_ROLES = {"submit": "performer", "assemble": "author", "seal": "custodian"}
 """Role of the organization in an activity, besides being the one acted for."""
 
@@ -302,8 +308,9 @@ def _agents(services: Services, act: Act) -> list[provenance.Agent]:
     if act.verb in TENANT_ROLES:
         agents.append(provenance.Agent(role=TENANT_ROLES[act.verb], who=tenant))
     if act.actor.kind == "user":
-        agents.append(provenance.Agent(role="author", who=_person(services, act), on_behalf_of=tenant))
-    elif act.actor.kind == "client":
+        for role in PERSON_ROLES.get(act.verb, ("author",)):
+            agents.append(provenance.Agent(role=role, who=_person(services, act), on_behalf_of=tenant))
+    elif act.actor.kind in ("client", "ehr"):
         agents.append(provenance.Agent(role="author", who=tenant))
     if act.payer:
         agents.append(provenance.Agent(role="author", who=provenance.organization(None, act.payer)))

@@ -7,12 +7,14 @@ The answer's action is a value of `gateway.policy.need`; what the case does with
 from __future__ import annotations
 
 import hashlib
+import random
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from gateway.cases.decisions import NeedAction
 from gateway.cases.facts import Facts, WriteBack
 from gateway.clients.payer import Exchange
 from gateway.errors import InputError, PayerRejected, PayerUnreadable
@@ -24,6 +26,7 @@ from gateway.flows.extract import Snapshot, load_snapshot
 from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
 from gateway.policy.need import decide_need
+from gateway.policy.retry import Failure, FailureKind, RetryAt, RetryLimits, decide_retry
 from gateway.profiles import crd_2_2_1 as crd
 from gateway.profiles.guides import crd_guide
 from gateway.store.rows import CaseRow
@@ -37,16 +40,22 @@ def ask_payer(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
 
     Raises PayerError; PayerUnreadable where the answer changes anything else of the order.
     """
+    return ask_about(services, case, facts, load_snapshot(services, case, facts))
+
+
+def ask_about(
+    services: Services, case: CaseRow, facts: Facts, snapshot: Snapshot, seconds: float | None = None
+) -> CaseRow:
+    """The same over a chart that is at hand; `seconds` bounds the call (None: as the payer's row says)."""
     row = services.payer_row(case.payer)
     if row.crd is None:
         return _no_discovery(services, case, facts)
-    snapshot = load_snapshot(services, case, facts)
     client = services.payer(case.payer)
     service = crd.find_service(crd.read_discovery(_body(client.discover())), "order-sign", row.crd.service_id)
     if service is None:
         return _no_discovery(services, case, facts)
     request = dump_json(_hook_request(services, case, snapshot, service))
-    exchange = client.call_hook(service.id, request)
+    exchange = client.call_hook(service.id, request, seconds)
     order = snapshot.require(case.order_reference).resource
     annotated = _annotated(exchange, order)
     return _record(services, case, facts, exchange, annotated)
@@ -169,7 +178,21 @@ def _record(services: Services, case: CaseRow, facts: Facts, exchange: Exchange,
         forms_fetched=facts.forms_fetched and _has_forms(facts, need.info.questionnaires if need.info else ()),
     )
     objects = [(kept, "application/fhir+json")] if annotated else []
+    again = _ask_again(services, case, facts) if need.action is NeedAction.RETRY_LATER else None
+    if again is not None:
+        waiting = facts.failed("ask-payer")
+        why = f"{need.reason} It is asked again by itself."
+        return ledger.append(services, case, act, facts=waiting, wake=again.when, next_action=why)
     return ledger.append(services, case, act, facts=changed, objects=objects)
+
+
+def _ask_again(services: Services, case: CaseRow, facts: Facts) -> RetryAt | None:
+    """When to ask a payer again that could not tell for a technical reason; None when that was done often enough."""
+    failure = Failure(kind=FailureKind.TRY_LATER, is_safe=True)
+    limits = RetryLimits(**services.payer_row(case.payer).retry.model_dump())
+    attempt = facts.attempts.get("ask-payer", 0) + 1
+    found = decide_retry(failure, attempt, services.clock.now(), random.random(), limits)
+    return found if isinstance(found, RetryAt) else None
 
 
 def _has_forms(facts: Facts, wanted: tuple[str, ...]) -> bool:
