@@ -12,11 +12,12 @@ from gateway.cli.output import exit_code
 from gateway.errors import GatewayError
 
 ALONE: Final = {
+    "chart": ("gateway.cli.charts", "charts"),
     "elm": ("gateway.cli.elm", "elm"),
     "fhirpath": ("gateway.cli.paths", "fhirpath"),
     "questionnaire": ("gateway.cli.questionnaires", "questionnaires"),
 }
-"""Groups that work on files: no settings, no database. Name, module, and the group in it."""
+"""Groups that work on files: no database. Name, module, and the group in it."""
 
 USAGE: Final = 2
 

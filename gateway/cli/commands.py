@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import cases, catalog, checks, demo, elm, forms, harness, paths, questionnaires, serve
+from gateway.cli import cases, catalog, charts, checks, demo, elm, forms, harness, paths, questionnaires, rules, serve
 
 HELP = "Prior-authorization gateway: a completed order in, a decided authorization and checkable evidence out."
 
@@ -25,8 +25,9 @@ def build_cli() -> typer.Typer:
         ("case", cases.cases),
         ("form", forms.forms),
         ("evidence", cases.evidence_commands),
+        ("chart", charts.charts),
         ("payer", catalog.payers),
-        ("rule", catalog.rules),
+        ("rule", rules.rules),
         ("keys", catalog.keys),
         ("questionnaire", questionnaires.questionnaires),
         ("elm", elm.elm),
