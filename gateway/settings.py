@@ -162,6 +162,21 @@ class RuleSettings(Section):
     """Illustrative rules accepted for production use by the operator."""
 
 
+class PilotSettings(Section):
+    """Conservative care: for whose orders it is switched on. The timer and automatic sending are two switches."""
+
+    timer: Literal["everybody", "listed"] = "everybody"
+    """Whose orders may start a timer."""
+    timer_practitioners: tuple[str, ...] = ()
+    """Clinicians for whom the timer is on where it is `listed`, e.g. `Practitioner/1`."""
+    submission: Literal["everybody", "listed"] = "everybody"
+    """Whose packets leave by themselves where the payer's row allows it; all others wait for a person."""
+    submission_practitioners: tuple[str, ...] = ()
+    """Clinicians for whom automatic sending is on where it is `listed`."""
+    coordinator: str = ""
+    """Reference in the EHR of whoever coordinates conservative care, e.g. `PractitionerRole/1`; owns the Tasks."""
+
+
 class DemoSettings(Section):
     """The demonstration."""
 
@@ -193,6 +208,7 @@ class Settings(Section):
     """EHRs that may call the CDS services, by a name of yours."""
     payers: PayerSettings = PayerSettings()
     rules: RuleSettings = RuleSettings()
+    pilot: PilotSettings = PilotSettings()
     demo: DemoSettings = DemoSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe message that is logged."""

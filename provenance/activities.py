@@ -109,6 +109,28 @@ _ROWS: Final = (
     Activity(code="write-back", display="result written to the EHR", v3_code="UPDATE"),
     Activity(code="correct", display="entry corrected", v3_code="UPDATE", signature_types=(VERIFICATION, MODIFICATION)),
     Activity(code="void", display="entry voided", v3_code="NULLIFY", signature_types=(VERIFICATION, MODIFICATION)),
+    Activity(code="care-start", display="conservative care started", v3_code="CREATE", is_human_act=True),
+    Activity(
+        code="care-sign",
+        display="conservative care signed",
+        v3_code="UPDATE",
+        signature_types=(VERIFICATION, REVIEW),
+        is_human_act=True,
+    ),
+    Activity(
+        code="care-milestone",
+        display="milestone of conservative care",
+        v3_code="CREATE",
+        signature_types=(VERIFICATION, AUTHOR),
+    ),
+    Activity(code="care-end", display="conservative care ended", v3_code="UPDATE"),
+    Activity(
+        code="care-upload",
+        display="visits of another clinic handed in",
+        v3_code="CREATE",
+        signature_types=(VERIFICATION, SOURCE),
+        is_human_act=True,
+    ),
     Activity(code="case-close", display="case closed"),
 )
 

@@ -18,6 +18,7 @@ from gateway.cases.states import CaseState
 from gateway.errors import Busy, Conflict, GatewayError, NotFound, PartnerError
 from gateway.flows import (
     attach,
+    care_steps,
     evaluate,
     extract,
     form_reports,
@@ -60,6 +61,7 @@ STEPS: dict[str, Step] = {
     "conclude": submit.conclude_stored,
     "notification": notices.process,
     "send-attachment": attach.send_attachment,
+    "care": care_steps.step,
     "write-back": write_back.write_back,
     "report-form-errors": form_reports.send,
 }
@@ -116,7 +118,8 @@ def _go_on(services: Services, case: CaseRow, facts: Facts) -> bool:
 
 def decide_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
     """The next step of the case, or None when it rests: its own work first, then what EHR and payer must be told."""
-    own = _own_step(services, case, facts) or ("write-back" if _may_write_back(facts) else None)
+    own = _own_step(services, case, facts) or ("care" if care_steps.is_due(services, case, facts) else None)
+    own = own or ("write-back" if _may_write_back(facts) else None)
     return own or ("report-form-errors" if form_reports.waiting(facts.forms) else None)
 
 

@@ -21,7 +21,7 @@ from gateway.clinical.practice import practice_state
 from gateway.clinical.rules import Rule, choose_rule
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, text
-from gateway.flows import ledger
+from gateway.flows import care_day, ledger
 from gateway.flows.extract import Snapshot, load_snapshot
 from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
@@ -56,8 +56,9 @@ class Settlement:
 def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     """Evaluate the clinical rule that applies, record it, and settle where the case goes."""
     snapshot = load_snapshot(services, case, facts)
-    order = snapshot.require(case.order_reference).resource
-    rule = _rule_for(services, case, snapshot, order)
+    written, zone = snapshot.require(case.order_reference).resource, services.zone_of(snapshot.record)
+    order = care_day.decision_order(services, case, facts, written, zone)
+    rule = rule_for(services, case, snapshot, order)
     found = _evaluate(services, case, snapshot, order, rule) if rule else None
     settled, action = settle(services, facts, found), NeedAction(facts.need_action)
     trace = provenance.salted_record("evaluation", _trace(found, rule))
@@ -146,7 +147,8 @@ def _wake_at(services: Services, resume: date | None) -> datetime:
     return max(datetime.combine(resume, time(6), zone).astimezone(UTC), now + RECHECK_AFTER)
 
 
-def _rule_for(services: Services, case: CaseRow, snapshot: Snapshot, order: Json) -> Rule | None:
+def rule_for(services: Services, case: CaseRow, snapshot: Snapshot, order: Json) -> Rule | None:
+    """The rule row for an order on its day; None when none is about its service. SettingsError for a tie."""
     coverage = snapshot.require(case.coverage_reference).resource
     code, _ = case.service_code, case.service_display
     return choose_rule(
@@ -184,6 +186,7 @@ def _trace(found: Evaluation | None, rule: Rule | None) -> dict[str, Any]:
         "verdict": found.verdict,
         "reason": found.reason,
         "red_flag": found.red_flag,
+        "order_on": found.order_on.isoformat() if found.order_on else None,
         "resume_on": found.resume_on.isoformat() if found.resume_on else None,
         "elements": [
             {

@@ -22,7 +22,7 @@ from gateway.errors import Conflict, InputError, PartnerError, PayerError
 from gateway.fhir import Json
 from gateway.fhir.bundle import resources
 from gateway.fhir.json import parse_json
-from gateway.flows import answer, guard, ledger, subscribe
+from gateway.flows import answer, care_pilot, guard, ledger, subscribe
 from gateway.flows.actors import GATEWAY, Actor
 from gateway.flows.inquiry import build_inquiry, read_match
 from gateway.flows.ledger import Act, Item
@@ -53,7 +53,7 @@ GRACE = timedelta(seconds=5)
 
 def decide(services: Services, case: CaseRow, facts: Facts) -> Release:
     """Whether the sealed packet may leave now, and why not."""
-    return decide_release(
+    decided = decide_release(
         Packet(
             policy=services.payer_row(case.payer).release,
             signed_at=case.signed_at,
@@ -62,6 +62,7 @@ def decide(services: Services, case: CaseRow, facts: Facts) -> Release:
             gap_accepted=facts.is_overridden,
         )
     )
+    return care_pilot.restrict(services, case, facts, decided)
 
 
 def release(services: Services, case: CaseRow, facts: Facts, actor: Actor = GATEWAY) -> CaseRow:

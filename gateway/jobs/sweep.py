@@ -69,6 +69,10 @@ class Sweep:
             if len(page) < PAGE:
                 break
             after = page[-1]
+        with self._store.read() as tx:
+            timed = [case for case in tx.care_due.due_cases(now, PAGE) if (case.tenant_id, case.case_id) not in due]
+        added += self._enqueue([case for case in timed if self._may(case, now)])
+        due |= {(case.tenant_id, case.case_id) for case in timed}
         self._seen = {case: seen for case, seen in self._seen.items() if case in due}
         if added:
             _log.info("sweep.enqueued", count=added)
