@@ -74,7 +74,7 @@ def make_offers(
     template: RedFlagTemplate, findings: Iterable[Json], concepts: Concepts, since: date, until: date
 ) -> tuple[Offer, ...]:
     """Every code of a template with the positive findings that speak for it, dated from `since` to `until`."""
-    positive = [item for item in findings if _is_positive(item, concepts) and since <= _day(item) <= until]
+    positive = [item for item in findings if is_positive(item, concepts) and since <= _day(item) <= until]
     return tuple(
         Offer(
             candidate=candidate,
@@ -156,7 +156,7 @@ def finding_lines(findings: Iterable[Json]) -> tuple[str, ...]:
     return tuple(_line(item) for item in findings)
 
 
-def _is_positive(observation: Json, concepts: Concepts) -> bool:
+def is_positive(observation: Json, concepts: Concepts) -> bool:
     """Whether a finding speaks for something: present, abnormal, true, or a value; not absent, normal or false."""
     if text(observation.get("status")) not in _FINAL or observation.get("valueBoolean") is False:
         return False

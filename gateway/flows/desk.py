@@ -220,6 +220,7 @@ def _allowed(services: Services, actor: Actor, case: CaseRow, facts: Facts) -> f
     about = _about(case)
     named = {action: f"case.{action}" for action in (*ACTIONS, "evidence")}
     named |= {action: action for action in ("form.answer", "form.continue", "form.complete", "audit.verify")}
+    named |= {action: action for action in ("template.answer", "exam.record", "measure.enter")}
     found = {name for name, action in named.items() if decide_access(actor.caller, action, about).allowed}
     if not facts.submission_id:
         found.discard("inquire")
