@@ -1,4 +1,4 @@
-"""`pa-gateway payer …`, `rule …`, `keys …`: what the installation holds as data."""
+"""`pa-gateway payer …`, `keys …`: what the installation holds as data."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from gateway.cli.shared import JsonOption, SettingsOption, err, flat, print_fields, print_table, show, write_file
+from gateway.cli.shared import JsonOption, SettingsOption, err, print_fields, print_table, show, write_file
 from gateway.clock import SystemClock
 from gateway.flows import catalog
 from gateway.settings import load_settings
 
 payers = typer.Typer(help="Payer rows.", no_args_is_help=True)
-rules = typer.Typer(help="Clinical rule rows.", no_args_is_help=True)
 keys = typer.Typer(help="Signing keys.", no_args_is_help=True)
 
 
@@ -31,29 +30,6 @@ def check_payer(
 ) -> None:
     """Read one payer row and say what it leads to; exit code 10 with file, key and what was expected."""
     show(catalog.show_payer(load_settings(settings), slug), as_json, _print_payer)
-
-
-@rules.command("list")
-def list_rules(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
-    """Every clinical rule row in force, packaged ones and those of `rules.directories`."""
-    show({"rules": catalog.list_rules(load_settings(settings))}, as_json, _print_rules)
-
-
-@rules.command("check")
-def check_rules(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
-    """Read every rule row; exit code 10 with file, key and what was expected when one cannot be used."""
-    found = catalog.list_rules(load_settings(settings))
-    show({"rules": found}, as_json, lambda value: typer.echo(f"{len(value['rules'])} rule rows can be used."))
-
-
-@rules.command("show")
-def show_rule(
-    rule: Annotated[str, typer.Argument(help="Id of the rule.", show_default=False)],
-    settings: SettingsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """One rule with everything it asks, all its versions."""
-    show({"versions": catalog.show_rule(load_settings(settings), rule)}, as_json, _print_rule)
 
 
 @keys.command("init")
@@ -110,20 +86,6 @@ def _print_payer(row: dict[str, Any]) -> None:
     identifiers = ", ".join(f"{item['system']}|{item['value']}" for item in row["identifiers"])
     print_fields((("slug", row["slug"]), ("name", row["name"]), ("identifiers", identifiers), *doors))
     typer.echo("The row can be used.")
-
-
-def _print_rules(found: dict[str, Any]) -> None:
-    rows = [
-        (row["rule_id"], row["version"], row["status"], row["from"], row["to"] or "-", ", ".join(row["procedures"]))
-        for row in found["rules"]
-    ]
-    print_table(("rule", "version", "status", "from", "to", "procedures"), rows)
-
-
-def _print_rule(found: dict[str, Any]) -> None:
-    for row in found["versions"]:
-        print_fields(list(flat("", row)))
-        typer.echo()
 
 
 def _print_keys(found: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What an installation holds as data: payers, clinical rules and signing keys, as plain values for the command line."""
+"""What an installation holds as data: payers and signing keys, as plain values for the command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import provenance
-from gateway.clinical.rules import Rule, load_rules
 from gateway.clock import Clock
 from gateway.errors import NotFound, SettingsError
 from gateway.flows.services import NPI, open_directory
@@ -28,20 +27,6 @@ def show_payer(settings: Settings, slug: str) -> dict[str, Any]:
     if row.token.kind == "static" and token is not None and not token.is_file():
         raise SettingsError(f"{slug}.toml: token.file: there is no such file.")
     return _payer(row)
-
-
-def list_rules(settings: Settings) -> list[dict[str, Any]]:
-    """Every clinical rule row in force. Raises SettingsError that names the file and the key at fault."""
-    return [_rule(rule, settings) for rule in load_rules(settings.rules.directories)]
-
-
-def show_rule(settings: Settings, rule_id: str) -> list[dict[str, Any]]:
-    """Every version of one rule, whole. Raises SettingsError, NotFound."""
-    found = [rule for rule in load_rules(settings.rules.directories) if rule.rule_id == rule_id]
-    if not found:
-        raise NotFound("There is no rule with this id; `pa-gateway rule list` shows them.")
-    accepted = rule_id in settings.rules.accepted
-    return [{**rule.model_dump(mode="json", by_alias=True), "accepted": accepted} for rule in found]
 
 
 def create_keys(settings: Settings, clock: Clock) -> list[dict[str, Any]]:
@@ -107,18 +92,4 @@ def _payer(row: PayerRow) -> dict[str, Any]:
         "endpoints": {
             name: {"base_url": door.base_url, "version": door.version} for name, door in doors.items() if door
         },
-    }
-
-
-def _rule(rule: Rule, settings: Settings) -> dict[str, Any]:
-    return {
-        "rule_id": rule.rule_id,
-        "version": rule.version,
-        "status": rule.status,
-        "accepted": rule.rule_id in settings.rules.accepted,
-        "kind": rule.payer.kind,
-        "payer_name": rule.payer.name,
-        "from": rule.effective.start.isoformat(),
-        "to": rule.effective.end.isoformat() if rule.effective.end else "",
-        "procedures": list(rule.procedure.cpt),
     }

@@ -24,6 +24,7 @@ from gateway.fhir.reading import objects, text
 from gateway.flows import care_day, ledger
 from gateway.flows.extract import Snapshot, load_snapshot
 from gateway.flows.ledger import Act, Item
+from gateway.flows.rule_rows import rules_for
 from gateway.flows.services import Services
 from gateway.store.rows import CaseRow
 
@@ -152,7 +153,7 @@ def rule_for(services: Services, case: CaseRow, snapshot: Snapshot, order: Json)
     coverage = snapshot.require(case.coverage_reference).resource
     code, _ = case.service_code, case.service_display
     return choose_rule(
-        services.rules,
+        rules_for(services, case.payer),
         payor_identifiers=services.payer_row(case.payer).identifiers,
         plan_ids=tuple(text(item.get("value")) for item in objects(coverage.get("class"))),
         state=practice_state(snapshot.record),

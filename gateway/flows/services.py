@@ -29,6 +29,7 @@ from gateway.clients.tokens import NoToken, StaticToken
 from gateway.clients.transport import Transport
 from gateway.clinical.concepts import Concepts
 from gateway.clinical.practice import practice_zone
+from gateway.clinical.rule_checks import require_sound
 from gateway.clinical.rules import Rule, load_concepts, load_rules
 from gateway.clock import Clock, SystemClock
 from gateway.errors import NotFound, SettingsError
@@ -160,6 +161,8 @@ class Services:
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     """Open everything the settings name. Raises SettingsError that says which setting is wrong."""
     clock = clock or SystemClock()
+    rules, concepts = load_rules(settings.rules.directories), load_concepts(extra=settings.rules.directories)
+    require_sound(rules, concepts, clock.now().date())
     store = Store.open(settings.store.url, clock=clock)
     keys, secret = open_keys(settings, clock)
     return Services(
@@ -169,8 +172,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         clock=clock,
         keys=keys,
         directory=open_directory(settings),
-        rules=load_rules(settings.rules.directories),
-        concepts=load_concepts(extra=settings.rules.directories),
+        rules=rules,
+        concepts=concepts,
         secret=secret,
     )
 
