@@ -16,7 +16,6 @@ from gateway.settings import load_settings
 
 rules = typer.Typer(help="Clinical rule rows.", no_args_is_help=True)
 RuleArgument = Annotated[str, typer.Argument(help="Id of the rule.", show_default=False)]
-NOT_A_POLICY = "illustrative, not a payer policy"
 
 
 @rules.command("list")
@@ -93,7 +92,7 @@ def _print_rules(found: dict[str, Any]) -> None:
         (
             row["rule_id"],
             row["version"],
-            NOT_A_POLICY if row["status"] == "illustrative" else row["status"],
+            row["label"],
             row["from"],
             row["to"] or "-",
             "overdue" if row["review_overdue"] else "-",
@@ -106,8 +105,7 @@ def _print_rules(found: dict[str, Any]) -> None:
 
 def _print_rule(found: dict[str, Any]) -> None:
     for row in found["versions"]:
-        if row["status"] == "illustrative":
-            typer.echo(f"{row['rule_id']} {row['version']}: {NOT_A_POLICY}")
+        typer.echo(f"{row['rule_id']} {row['version']}: {row['label']}")
         print_fields(list(flat("", row)))
         typer.echo()
 

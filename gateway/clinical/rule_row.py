@@ -16,6 +16,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from gateway.errors import SettingsError
 from gateway.fhir.codes import normalise_icd10
 
+NOT_A_POLICY = "illustrative, not a payer policy"
+"""What is said of a row that nobody compared with the payer's own text, wherever it is shown."""
+
 ElementName = Literal["DURATION", "PHARM", "PT_REFERRAL", "PT_SESSIONS", "OUTCOME", "ACTIVITY"]
 SupportLevel = Literal["strong", "moderate", "weak"]
 ObjectiveType = Literal["motor", "reflex", "sensory"]
@@ -311,6 +314,11 @@ class Rule(_Part):
     def overlaid(self, fields: Mapping[str, Any]) -> Rule:
         """The row with `fields` laid over it, nested mappings merged: a what-if. Raises `SettingsError`."""
         return validate_rule(_merge(self.model_dump(by_alias=True, mode="json"), fields), self.rule_id)
+
+
+def status_words(status: str) -> str:
+    """How the status of a row is shown to people and payers."""
+    return NOT_A_POLICY if status == "illustrative" else status
 
 
 def validate_rule(content: Any, name: str) -> Rule:

@@ -11,11 +11,13 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from html import escape
 from typing import Any
 
 import provenance
 from gateway.cases.facts import Facts, WriteBack
 from gateway.cases.states import CaseState
+from gateway.clinical.rule_row import status_words
 from gateway.clock import write_instant
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
@@ -72,7 +74,7 @@ def choose_evidence(
     source; (4) the people and organizations that these refer to.
     """
     wanted = [case.order_reference, case.patient_reference, case.coverage_reference]  # (1)
-    trace = parse_json(ledger.load_object(services, case, facts.evaluation)) if facts.evaluation else {}
+    trace = _trace(services, case, facts)
     wanted += [reference for element in trace.get("elements", ()) for reference in element["evidence"]]  # (2)
     wanted += _answer_sources(services, case, facts)  # (3)
     chosen: dict[str, Kept] = {}
@@ -83,6 +85,12 @@ def choose_evidence(
     for item in list(chosen.values()):  # (4)
         _add_people(item, snapshot, chosen)
     return tuple(chosen.values())
+
+
+def _trace(services: Services, case: CaseRow, facts: Facts) -> Json:
+    """The evaluation of our own rule; empty where none was made."""
+    found: Json = parse_json(ledger.load_object(services, case, facts.evaluation)) if facts.evaluation else {}
+    return found
 
 
 def _answer_sources(services: Services, case: CaseRow, facts: Facts) -> Iterator[str]:
@@ -114,6 +122,7 @@ def _composition(
         _section("Coverage and people", [item.full_url for item in administrative]),
         _section("Completed forms", [f"urn:uuid:{_form_key(case, form.form_id)}" for form in facts.forms]),
         _section("Evidence", [item.full_url for item in clinical]),
+        *_rule_section(_trace(services, case, facts)),
     ]
     tenant = services.tenant_party
     return {
@@ -130,12 +139,22 @@ def _composition(
         "author": [tenant.as_reference()],
         "title": "Prior authorization packet",
         "attester": [{"mode": "official", "time": write_instant(services.clock.now()), "party": tenant.as_reference()}],
-        "section": [section for section in sections if section.get("entry")],
+        "section": [section for section in sections if section.get("entry") or section.get("text")],
     }
 
 
 def _section(title: str, references: list[str]) -> dict[str, Any]:
     return {"title": title, "entry": [{"reference": reference} for reference in references]}
+
+
+def _rule_section(trace: Json) -> Iterator[dict[str, Any]]:
+    """Which rule judged the chart and how far it can be trusted; nothing where no rule applied."""
+    if not trace.get("rule"):
+        return
+    status = status_words(text(trace.get("status")))
+    said = f"Judged by rule {trace['rule']}, version {trace.get('version')}: {status}. Verdict: {trace.get('verdict')}."
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml"><p>{escape(said)}</p></div>'
+    yield {"title": "Clinical rule", "text": {"status": "generated", "div": div}}
 
 
 def _form_key(case: CaseRow, form_id: str) -> str:

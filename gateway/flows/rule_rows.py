@@ -18,6 +18,7 @@ from cryptography.x509 import load_der_x509_certificate
 
 import provenance
 from gateway.clinical.rule_checks import RuleFinding, check_rules
+from gateway.clinical.rule_row import status_words
 from gateway.clinical.rules import Rule, load_concepts, load_rules
 from gateway.errors import InputError, IntegrityError, NotFound
 from gateway.flows.actors import Actor
@@ -101,7 +102,12 @@ def show_rule(settings: Settings, rule_id: str) -> list[dict[str, Any]]:
         raise NotFound("There is no rule with this id; `pa-gateway rule list` shows them.")
     accepted = rule_id in settings.rules.accepted
     return [
-        {**rule.model_dump(mode="json", by_alias=True), "accepted": accepted, "digest": rule_digest(rule)}
+        {
+            **rule.model_dump(mode="json", by_alias=True),
+            "label": status_words(rule.status),
+            "accepted": accepted,
+            "digest": rule_digest(rule),
+        }
         for rule in found
     ]
 
@@ -245,6 +251,7 @@ def _short(rule: Rule, settings: Settings, today: date) -> dict[str, Any]:
         "rule_id": rule.rule_id,
         "version": rule.version,
         "status": rule.status,
+        "label": status_words(rule.status),
         "accepted": rule.rule_id in settings.rules.accepted,
         "kind": rule.payer.kind,
         "payer_name": rule.payer.name,
