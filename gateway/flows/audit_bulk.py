@@ -19,7 +19,7 @@ from gateway.clinical.concepts import read_order_code
 from gateway.errors import InputError
 from gateway.fhir import Json
 from gateway.fhir.json import parse_object
-from gateway.fhir.reading import text
+from gateway.fhir.reading import objects, text
 from gateway.fhir.references import read_reference, reference_text
 from gateway.flows.audit_chart import known_services
 from gateway.flows.audit_plan import AuditPlan
@@ -45,6 +45,8 @@ class Export:
     """Patient id → number of file, first byte and size of each line."""
     shared: dict[str, Piece] = field(default_factory=dict)
     """`Type/id` of what belongs to no patient → its line."""
+    stated: dict[str, array[int]] = field(default_factory=dict)
+    """`Type/id` → where the Provenance stands that is about it."""
     bundles: list[BundleSource] = field(default_factory=list)
     """Lines that are charts of their own."""
     rows: list[ChartRow] = field(default_factory=list)
@@ -72,8 +74,8 @@ def read_export(folder: str, files: Sequence[str], plan: AuditPlan) -> Export:
     known = known_services(plan)
     for number, path in enumerate(files):
         for line in _lines(path, number):
-            if b"ServiceRequest" in line.body:
-                _note_order(export, line, plan, known)
+            if b'"ServiceRequest"' in line.body or b'"Provenance"' in line.body:
+                _note(export, line, plan, known)
     for number, path in enumerate(files):
         faults: dict[str, list[int]] = {}
         for line in _lines(path, number):
@@ -97,6 +99,10 @@ class _Line:
     """Empty for a line that is too long."""
 
     @property
+    def place(self) -> tuple[int, int, int]:
+        return self.number, self.offset, self.size
+
+    @property
     def piece(self) -> Piece:
         return Piece(path=self.path, offset=self.offset, size=self.size)
 
@@ -118,9 +124,13 @@ def _lines(path: str, number: int) -> Iterator[_Line]:
         raise InputError(f"{Path(path).name} cannot be read: {error.strerror}.", code="bulk.file") from None
 
 
-def _note_order(export: Export, line: _Line, plan: AuditPlan, known: frozenset[str]) -> None:
-    resource = _parsed(line.body)
-    if resource is None or resource.get("resourceType") != "ServiceRequest":
+def _note(export: Export, line: _Line, plan: AuditPlan, known: frozenset[str]) -> None:
+    """First pass: patients with an order, and what a Provenance is about."""
+    resource = _parsed(line.body) or {}
+    if resource.get("resourceType") == "Provenance":
+        for target in map(reference_text, objects(resource.get("target"))):
+            export.stated.setdefault(read_reference(target).relative, array("Q")).extend(line.place)
+    if resource.get("resourceType") != "ServiceRequest":
         return
     if resource.get("status") != "entered-in-error" and (read_order_code(resource, plan.concepts) or "") in known:
         for patient in _patients(resource):
@@ -128,7 +138,7 @@ def _note_order(export: Export, line: _Line, plan: AuditPlan, known: frozenset[s
 
 
 def _keep(export: Export, line: _Line) -> str:
-    """Remember where a line belongs; a word for what is wrong with it, empty for nothing."""
+    """Second pass: remember where a line belongs; a word for what is wrong with it, empty for nothing."""
     if not line.body:
         return "bulk.size"
     resource = _parsed(line.body)
@@ -142,9 +152,12 @@ def _keep(export: Export, line: _Line) -> str:
     patients = _patients(resource)
     for patient in patients:
         if patient in export.lines:
-            export.lines[patient].extend((line.number, line.offset, line.size))
+            export.lines[patient].extend(line.place)
+            export.lines[patient].extend(export.stated.get(reference_of(resource), ()))
         elif kind == "Patient":
             export.others += 1
+    if kind == "Provenance" and not patients:
+        return ""
     if not patients and kind in SHARED_TYPES:
         export.shared[reference_of(resource)] = line.piece
         return ""
@@ -182,7 +195,7 @@ def _fault_row(path: str, fault: str, rows: list[int]) -> ChartRow:
 
 def read_patient(source: PatientSource, shared: Shared) -> list[Any]:
     """Resources of one patient and, as far as they lead there, what belongs to nobody. Raises InputError."""
-    own = [parse_object(read_piece(piece)) for piece in source.pieces]
+    own = [parse_object(read_piece(piece)) for piece in dict.fromkeys(source.pieces)]
     found: dict[str, Any] = {}
     layer: list[Any] = own
     for _ in range(HOPS):

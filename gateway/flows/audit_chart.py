@@ -184,11 +184,9 @@ def _data_errors(found: Sequence[RuleRow]) -> Iterator[Problem]:
 
 
 def _without_history(rows: list[ChartRow], record: RecordSnapshot) -> list[ChartRow]:
-    """The rows without closed orders of a time for which there is no rule, where another order has verdicts."""
-    if not any(row.rules for row in rows):
-        return rows
+    """The rows without closed orders of a time for which there is no rule, where there is another order."""
     old = [row for row in rows if _has(row, "rule.none") and (record.find(row.order) or {}).get("status") in CLOSED]
-    if not old:
+    if not old or len(old) == len(rows):
         return rows
     message = "An earlier, closed order was not audited: no rule about it was in force on its day."
     note = Problem(code="order.history", severity="note", message=message, evidence=tuple(row.order for row in old[:5]))
