@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.shared import CaseArgument, JsonOption, SettingsOption, find_case, opened, print_fields, show
-from gateway.errors import InputError, NotFound
+from gateway.errors import InputError, NotFound, TooLarge
+from gateway.flows import form_rows, next_questions, views
 from gateway.flows import forms as flows
-from gateway.flows import next_questions, views
+from gateway.flows.desk import MAX_BYTES, build_attachment
 
 forms = typer.Typer(help="Payer forms of a case.", no_args_is_help=True)
 WANTED = {
@@ -44,16 +47,46 @@ def show_forms(
 @forms.command("fill")
 def fill(
     case: CaseArgument,
-    answers: Annotated[list[str], typer.Argument(help="LINKID=VALUE, once per answer; LINKID= clears it.")],
+    answers: Annotated[
+        list[str] | None, typer.Argument(help="LINKID=VALUE, once per answer; LINKID= clears it.", show_default=False)
+    ] = None,
     settings: SettingsOption = None,
     form: FormOption = "1",
+    files: Annotated[
+        list[str] | None,
+        typer.Option("--file", metavar="LINKID=PATH", help="A file as answer: PDF, PNG, JPEG, TIFF or plain text."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer questions as a person; the form's own logic runs again around the answers."""
     with opened(settings) as (services, actor):
         case_id = find_case(services, actor, case)
         with _naming_the_question():
-            flows.fill(services, actor, case_id, form, _answers(answers))
+            given = {**_answers(answers or []), **_files(files or [], services.clock.now())}
+            if not given:
+                raise InputError("Name an answer as LINKID=VALUE or a file with --file.", code="usage.answer")
+            flows.fill(services, actor, case_id, form, given)
+        found = {"forms": flows.show_forms(services, actor, case_id)}
+    show(found, as_json, lambda value: _print(value, False))
+
+
+@forms.command("row")
+def turn_row(
+    case: CaseArgument,
+    address: Annotated[str, typer.Argument(help="Row as `form show` names it: LINKID, LINKID@1.", show_default=False)],
+    settings: SettingsOption = None,
+    form: FormOption = "1",
+    remove: Annotated[bool, typer.Option("--remove", help="Take this row out instead of adding one.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a row to a group that repeats, or take one out with its answers."""
+    with opened(settings) as (services, actor):
+        case_id = find_case(services, actor, case)
+        with _naming_the_question():
+            if remove:
+                form_rows.remove_row(services, actor, case_id, form, address)
+            else:
+                form_rows.add_row(services, actor, case_id, form, address)
         found = {"forms": flows.show_forms(services, actor, case_id)}
     show(found, as_json, lambda value: _print(value, False))
 
@@ -94,6 +127,21 @@ def _answers(pairs: list[str]) -> dict[str, list[Any]]:
         found.setdefault(link_id, [])
         if value:
             found[link_id].append(value)
+    return found
+
+
+def _files(pairs: list[str], now: datetime) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for pair in pairs:
+        link_id, _, name = pair.partition("=")
+        path = Path(name)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise TooLarge("The file is larger than is taken.", code="answer.size")
+            body = path.read_bytes()
+        except OSError:
+            raise InputError("The file cannot be read.", code="file.read", expression=link_id) from None
+        found.setdefault(link_id, []).append(build_attachment(path.name, body, now))
     return found
 
 

@@ -19,6 +19,7 @@ from gateway.flows import evidence, forms, ledger, submit, views
 from gateway.flows.actors import Actor
 from gateway.flows.outcome import Outcome, decide_outcome, in_force
 from gateway.flows.services import Services
+from gateway.forms.documents import MAX_BYTES, build_attachment
 from gateway.forms.view import Choice, FormRow, FormView
 from gateway.policy.access import CaseFacts, decide_access, require_access
 from gateway.store.queries import COUNTED_UP_TO, read_worklist
@@ -35,9 +36,11 @@ __all__ = [
     "FormSheet",
     "FormView",
     "Lines",
+    "MAX_BYTES",
     "RequestedDocument",
     "SessionRow",
     "activity_words",
+    "build_attachment",
     "count_lines",
     "list_lines",
     "load_events",

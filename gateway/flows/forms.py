@@ -44,9 +44,10 @@ from gateway.forms import adaptive
 from gateway.forms.answers import set_answer
 from gateway.forms.complete import complete as complete_form
 from gateway.forms.populate import populate
+from gateway.forms.session import FormSession
 from gateway.forms.view import FormView, form_view
 from gateway.policy.access import CaseFacts, require_access
-from gateway.profiles.dtr_package import FormPackageParts, PackageAnswer, read_package_answer
+from gateway.profiles.dtr_package import PackageAnswer, read_package_answer
 from gateway.store.rows import CaseRow
 
 _S = CaseState
@@ -146,9 +147,10 @@ def fill(services: Services, actor: Actor, case_id: str, form_id: str, answers: 
         before = ledger.load_object(services, case, form.response)
         working: Json = parse_json(before)
         author, now = author_of(actor), services.clock.now()
+        session = session_of(services, case, parts, load_snapshot(services, case, facts))
         for link_id, values in answers.items():
-            working = set_answer(parts, working, link_id, values, author, now, guide)
-        return _keep_answers(services, actor, case, facts, form, parts, before, working, tuple(answers))
+            working = set_answer(parts, working, link_id, values, author, now, guide, session)
+        return keep_answers(services, actor, case, facts, form, session, before, working, tuple(answers))
 
     return ledger.retry_on_conflict(once)
 
@@ -224,31 +226,23 @@ def view_of(services: Services, case: CaseRow, facts: Facts, form: FormFact) -> 
     return form_view(parts, response, draft, session)
 
 
-def _keep_answers(
+def keep_answers(
     services: Services,
     actor: Actor,
     case: CaseRow,
     facts: Facts,
     form: FormFact,
-    parts: FormPackageParts,
+    session: FormSession,
     before: bytes,
     working: Json,
     touched: tuple[str, ...],
 ) -> CaseRow:
-    snapshot = load_snapshot(services, case, facts)
-    guide, launch = guide_of(services, case), launch_of(services, case, snapshot)
-    evaluator = evaluator_of(services, case, parts, launch, snapshot.record)
-    draft = populate(
-        parts,
-        launch,
-        snapshot.record,
-        working,
-        services.clock.now(),
-        services.new_id,
-        evaluator,
-        guide,
-    )
-    form, reports = form_reports.noted(services, form, draft, evaluator)
+    """Keep what a person changed, after the form's own logic ran again around it."""
+    guide, launch = session.guide, session.launch
+    assert launch is not None
+    now = services.clock.now()
+    draft = populate(session.package, launch, session.record, working, now, services.new_id, session.evaluator, guide)
+    form, reports = form_reports.noted(services, form, draft, session.evaluator)
     body, trace = dump_json(draft.response), provenance.salted_record("population", trace_of(draft))
     origins = {answer.origin for answer in draft.answers if answer.link_id in touched}
     act = Act(

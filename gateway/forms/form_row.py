@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -11,6 +11,7 @@ from gateway.fhir import Json
 from gateway.forms import marks
 from gateway.forms.answers import siblings
 from gateway.forms.conversion import convert_one
+from gateway.forms.documents import chart_documents
 from gateway.forms.explain import FROM_CHART, explanation_of, label_of
 from gateway.forms.marks import is_cleared
 from gateway.forms.options import Option, OptionList, text_of
@@ -118,10 +119,12 @@ class FormRow:
             "read_only": self.read_only,
             "enabled": self.enabled,
             "options": [{"key": one.key, "text": one.text, "chosen": one.is_chosen} for one in self.options],
-            "candidates": [{"key": one.key, "text": one.text, "answer": dict(one.answer)} for one in self.candidates],
+            "candidates": [
+                {"key": one.key, "text": one.text, "answer": _without_bytes(one.answer)} for one in self.candidates
+            ],
             "options_missing": self.options_missing,
             "values": list(self.values),
-            "answer": [dict(one) for one in self.raw],
+            "answer": [_without_bytes(one) for one in self.raw],
             "can_add": self.can_add,
             "can_remove": self.can_remove,
             "origin": self.origin,
@@ -206,6 +209,14 @@ def _repetition(sheet: Sheet, slot: Slot) -> tuple[bool, bool]:
     return is_last and (most is None or len(present) < most), len(present) > 1 or holds
 
 
+def _without_bytes(answer: Json) -> dict[str, Any]:
+    """An answer as it is listed: of a file what it is, without its content."""
+    file = answer.get("valueAttachment")
+    if not isinstance(file, Mapping):
+        return dict(answer)
+    return {**answer, "valueAttachment": {key: value for key, value in file.items() if key != "data"}}
+
+
 def _trace_json(trace: AnswerTrace) -> dict[str, Any]:
     """What decided an answer, or that there is none: records with version and element, library and define."""
     return {
@@ -232,10 +243,13 @@ def _choice(option: Option, answers: Sequence[Json]) -> Choice:
 
 
 def _candidates(session: FormSession, scope: Scope, slot: Slot) -> tuple[Choice, ...]:
-    """Pick list of the chart's values that fit the question, each once; empty when the logic cannot run."""
+    """Pick list of the chart's values that fit the question, each once; empty when the logic cannot run.
+
+    A question for a file without logic of its own is offered the chart's documents.
+    """
     expression = dtr_sdc.read_expression(slot.definition.item, "candidateExpression")
     if expression is None:
-        return ()
+        return tuple(_documents(session, slot)) if slot.definition.type == "attachment" else ()
     found: dict[str, Choice] = {}
     for item in scope.evaluate(expression, slot).items[:MAX_CANDIDATES]:
         answer = convert_one(item, slot.definition, session.options(slot.definition), session.means.zone)
@@ -245,6 +259,13 @@ def _candidates(session: FormSession, scope: Scope, slot: Slot) -> tuple[Choice,
             text = answer_text(answer)
             found.setdefault(key or text, Choice(key=key or text, text=text, is_chosen=False, answer=answer))
     return tuple(found.values())
+
+
+def _documents(session: FormSession, slot: Slot) -> Iterator[Choice]:
+    wanted = dtr_sdc.read_mime_types(slot.definition.item)
+    for position, (text, answer) in enumerate(chart_documents(session.record)):
+        if not wanted or answer["valueAttachment"].get("contentType") in wanted:
+            yield Choice(key=f"document-{position + 1}", text=text, is_chosen=False, answer=answer)
 
 
 def answer_text(answer: Json, options: OptionList | None = None, chart: Sequence[Json] = ()) -> str:

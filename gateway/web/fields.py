@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from gateway.flows.desk import FormRow, FormView
+from gateway.errors import InputError
+from gateway.flows.desk import FormRow, FormView, build_attachment
 from gateway.web.page import Form
 
 RADIO_LIMIT: Final = 7
@@ -30,6 +32,7 @@ _TEXT_CONTROLS: Final[Mapping[str, str]] = {
     "reference": "line",
     "quantity": "quantity",
     "boolean": "boolean",
+    "attachment": "file",
 }
 HINTS: Final[Mapping[str, str]] = {
     "date": "YYYY-MM-DD; YYYY-MM or YYYY when the rest is not known",
@@ -37,6 +40,7 @@ HINTS: Final[Mapping[str, str]] = {
     "time": "hh:mm",
     "decimal": "A number, with a point before decimals",
     "integer": "A whole number",
+    "file": "PDF, PNG, JPEG, TIFF or plain text",
 }
 
 
@@ -50,7 +54,7 @@ class Field:
     """Id in the page, by position: `q7`."""
     control: str
     """How it is shown: line, area, integer, decimal, date, moment, time, quantity, boolean, radio, select,
-    checks, readonly, unsupported, display or group."""
+    checks, file, readonly, unsupported, display or group."""
     entries: tuple[str, ...] = ()
     """What stands in the control: texts, or keys of the options chosen."""
     other: tuple[str, ...] = ()
@@ -59,6 +63,8 @@ class Field:
     """Unit chosen for a quantity."""
     error: str = ""
     """What to put right; empty when nothing."""
+    can_turn: bool = False
+    """Whether rows may be added and taken out here: a group that a person may answer in, on the whole form."""
     below: list[Field] = field(default_factory=list)
     """Lines inside a group, or questions that belong to an answer."""
 
@@ -110,6 +116,7 @@ def fields_of(view: FormView, *, can_answer: bool) -> list[Field]:
     above: list[Field] = []
     for position, row in enumerate(view.rows):
         made = _field(row, f"q{position + 1}", can_answer)
+        made.can_turn = can_answer and row.type == "group" and row.enabled
         del above[row.level :]
         (above[-1].below if above else top).append(made)
         above.append(made)
@@ -137,6 +144,24 @@ def open_only(fields: Sequence[Field]) -> list[Field]:
     return kept
 
 
+def picked(form: Form, item: Field) -> tuple[Mapping[str, Any], ...]:
+    """Suggestions of the chart that a person chose for a field, as answers."""
+    keys = set(form.all(f"pick:{item.row.link_id}")) - {""}
+    return tuple(choice.answer for choice in item.row.candidates if choice.key in keys)
+
+
+def brought(form: Form, item: Field, now: datetime) -> tuple[Mapping[str, Any], ...]:
+    """Files that a person chose for a field, as answers. Raises InputError that names the question."""
+    if item.control != "file":
+        return ()
+    try:
+        found = (build_attachment(file.name, file.body, now) for file in form.files.get(f"file:{item.row.link_id}", ()))
+        return tuple(found)
+    except InputError as error:
+        error.expression = item.row.link_id
+        raise
+
+
 def posted(form: Form, item: Field) -> tuple[str, ...]:
     """What was posted for a field, as the texts that the form's rules read; blank ones are left out."""
     values = [value.strip() for value in form.all(item.name)]
@@ -154,18 +179,31 @@ def standing(item: Field) -> tuple[str, ...]:
     return tuple(text.replace("\r\n", "\n").strip() for text in (*item.entries, *item.other))
 
 
-def changes(form: Form, fields: Sequence[Field]) -> dict[str, tuple[str, ...]]:
-    """Link id → texts of every question that stood on the page and was changed there."""
+def changes(form: Form, fields: Sequence[Field], now: datetime) -> dict[str, tuple[Any, ...]]:
+    """Link id → texts or answers of every question that stood on the page and was changed there.
+
+    A suggestion or file takes the place of what stands there, or goes beside it where several answers are taken.
+    """
     shown = set(form.all(SHOWN))
-    found = {}
+    found: dict[str, tuple[Any, ...]] = {}
     for item in (inner for outer in fields for inner in outer.walk()):
-        if item.is_editable and item.row.link_id in shown and set(posted(form, item)) != set(standing(item)):
+        if not item.is_editable or item.row.link_id not in shown:
+            continue
+        chosen = (*picked(form, item), *brought(form, item, now))
+        if item.control == "file":
+            kept = () if form.one(f"clear:{item.row.link_id}") else item.row.raw
+            if chosen or len(kept) != len(item.row.raw):
+                found[item.row.link_id] = (*(kept if item.row.repeats else ()), *chosen)
+        elif chosen:
+            found[item.row.link_id] = (*(posted(form, item) if item.row.repeats else ()), *chosen)
+        elif set(posted(form, item)) != set(standing(item)):
             found[item.row.link_id] = posted(form, item)
     return found
 
 
-def typed_in(item: Field, texts: Sequence[str], unit: str) -> None:
+def typed_in(item: Field, answers: Sequence[Any], unit: str) -> None:
     """Put what a person typed back into the control, so that it can be put right."""
+    texts = [text for text in answers if isinstance(text, str)]
     keys = {option.key for option in item.row.options}
     if item.control == "quantity":
         item.entries, item.unit = tuple(text.removesuffix(unit).strip() for text in texts), unit

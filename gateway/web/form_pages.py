@@ -6,14 +6,14 @@ answers are shown, with what was typed here beside them. Only a person completes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from gateway.errors import Conflict, InputError, PartnerError
-from gateway.flows import desk, forms, next_questions
+from gateway.flows import desk, form_rows, forms, next_questions
 from gateway.web import fields as page_fields
 from gateway.web.case_actions import DONE, conflict
 from gateway.web.case_pages import head
@@ -52,8 +52,13 @@ def save(page: Page) -> Response:
     if not sheet.can_answer:
         return conflict(page, sheet.sheet, CLOSED)
     tree = _tree(sheet)
-    changed = page_fields.changes(page.form, tree)
-    if sum(len(text) for texts in changed.values() for text in texts) > MAX_TEXT:
+    try:
+        changed = page_fields.changes(page.form, tree, page.services.clock.now())
+    except InputError as error:
+        if not error.expression:
+            raise
+        return _again(page, case_id, form_id, {}, {error.expression: error.diagnostics()})
+    if sum(len(text) for texts in changed.values() for text in texts if isinstance(text, str)) > MAX_TEXT:
         raise InputError("The answers are too long.", code="answer.length", status=422)
     if changed and page.form.one("draft") != sheet.form.response:
         return _page(page, sheet, tree, clashes=_clashes(tree, changed), status=409)
@@ -63,6 +68,9 @@ def save(page: Page) -> Response:
         return conflict(page, sheet.sheet, error.diagnostics())
     if refused:
         return _again(page, case_id, form_id, changed, refused)
+    turned = _turn_rows(page, case_id, form_id)
+    if turned:
+        return page.go(turned)
     if page.form.one("then") == "complete":
         return page.go(f"{_address(case_id, form_id)}/complete")
     if page.form.one("then") == "next":
@@ -143,7 +151,7 @@ def _fill(page: Page, case_id: str, form_id: str, answers: dict[str, Sequence[An
 
 
 def _again(
-    page: Page, case_id: str, form_id: str, changed: dict[str, tuple[str, ...]], refused: dict[str, str]
+    page: Page, case_id: str, form_id: str, changed: Mapping[str, tuple[Any, ...]], refused: dict[str, str]
 ) -> Response:
     """The page once more, with what does not fit still in its controls."""
     sheet = desk.open_form(page.services, page.who.actor, case_id, form_id)
@@ -152,8 +160,20 @@ def _again(
         if item.row.link_id in refused:
             item.error = refused[item.row.link_id]
             unit = page.form.one(f"unit:{item.row.link_id}").strip()
-            page_fields.typed_in(item, changed[item.row.link_id], unit)
-    return _page(page, sheet, tree, status=422, kept=len(changed) - len(refused))
+            page_fields.typed_in(item, changed.get(item.row.link_id, ()), unit)
+    return _page(page, sheet, tree, status=422, kept=max(0, len(changed) - len(refused)))
+
+
+def _turn_rows(page: Page, case_id: str, form_id: str) -> str:
+    """Add or take out a row of a group where that was asked; where to go then, empty when it was not."""
+    what, _, address = page.form.one("then").partition(":")
+    if what == "add":
+        form_rows.add_row(page.services, page.who.actor, case_id, form_id, address)
+    elif what == "remove":
+        form_rows.remove_row(page.services, page.who.actor, case_id, form_id, address)
+    else:
+        return ""
+    return f"{_address(case_id, form_id)}?all=1"
 
 
 def _page(
@@ -174,6 +194,7 @@ def _page(
         form=sheet.form,
         view=sheet.view,
         fields=shown,
+        has_files=any(item.control == "file" for outer in shown for item in outer.walk()),
         errors=[item for outer in shown for item in outer.walk() if item.error and not item.is_hidden],
         clashes=clashes,
         shows_all=shows_all,
@@ -203,11 +224,13 @@ def _tree(sheet: desk.FormSheet) -> list[Field]:
     return page_fields.fields_of(sheet.view, can_answer=sheet.can_answer) if sheet.view else []
 
 
-def _clashes(tree: Sequence[Field], changed: dict[str, tuple[str, ...]]) -> list[Clash]:
-    every = (inner for outer in tree for inner in outer.walk())
-    return [
-        Clash(field=item, typed=", ".join(changed[item.row.link_id])) for item in every if item.row.link_id in changed
-    ]
+def _clashes(tree: Sequence[Field], changed: Mapping[str, tuple[Any, ...]]) -> list[Clash]:
+    every = [item for item in (inner for outer in tree for inner in outer.walk()) if item.row.link_id in changed]
+    return [Clash(field=item, typed=", ".join(map(_typed, changed[item.row.link_id]))) for item in every]
+
+
+def _typed(value: Any) -> str:
+    return value if isinstance(value, str) else page_fields.entry_text(value)
 
 
 def _address(case_id: str, form_id: str) -> str:

@@ -7,12 +7,15 @@ Everything that is the same for all pages stands here, so that a page itself is 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
+from python_multipart.exceptions import FormParserError
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -27,7 +30,23 @@ from gateway.web.sessions import Visitor
 MAX_BODY: Final = 2 * 1024 * 1024
 """Bytes of a posted form."""
 MAX_FIELDS: Final = 5_000
+MAX_UPLOAD: Final = 12 * 1024 * 1024
+"""Bytes of a posted form that carries files."""
+MAX_FILES: Final = 20
 SAFE: Final = frozenset({"GET", "HEAD"})
+MULTIPART: Final = "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file that was posted."""
+
+    name: str
+    """Its name as the browser gave it, without folders; for people only."""
+    media_type: str
+    """Media type as the browser gave it, without parameters; believe it only after a look at the bytes."""
+    body: bytes = field(repr=False)
+    """Its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +55,8 @@ class Form:
 
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     """Name → values."""
+    files: Mapping[str, Sequence[Upload]] = field(default_factory=dict, repr=False)
+    """Name → files chosen; a field in which none was chosen is not there."""
 
     def one(self, name: str) -> str:
         """The first value of a field; empty when it was not sent."""
@@ -146,18 +167,49 @@ def _to_sign_in(request: Request) -> Response:
 
 
 async def _read_form(request: Request) -> Form:
-    """Fields of a form body. Raises InputError for another kind of body, TooLarge over `MAX_BODY`."""
+    """Fields of a form body. Raises InputError for another kind of body, TooLarge over `MAX_BODY` or `MAX_UPLOAD`."""
     if request.method in SAFE:
         return Form()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    most = MAX_UPLOAD if kind == MULTIPART else MAX_BODY
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY:
+        if len(body) > most:
             raise TooLarge("The form is too long to be taken.")
+    if kind == MULTIPART:
+        return await _read_parts(request.headers, bytes(body))
     if body and kind != "application/x-www-form-urlencoded":
         raise InputError("A form is expected.", code="body.media-type", status=415)
     return Form(fields=_fields(bytes(body)))
+
+
+async def _read_parts(headers: Headers, body: bytes) -> Form:
+    """A form with files. Raises InputError for one that cannot be read or has too many parts."""
+
+    async def once() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    try:
+        parser = MultiPartParser(headers, once(), max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_BODY)
+        found = await parser.parse()
+    except (MultiPartException, FormParserError, UnicodeDecodeError, KeyError):
+        raise InputError("The form cannot be read.", code="body.form") from None
+    fields: dict[str, list[str]] = {}
+    files: dict[str, list[Upload]] = {}
+    for name, value in found.multi_items():
+        if isinstance(value, str):
+            fields.setdefault(name, []).append(value.replace("\r\n", "\n"))
+        elif value.filename:
+            files.setdefault(name, []).append(await _upload(value))
+    await found.close()
+    return Form(fields=fields, files=files)
+
+
+async def _upload(file: UploadFile) -> Upload:
+    name = (file.filename or "").replace("\\", "/").rpartition("/")[2]
+    media_type = (file.content_type or "").partition(";")[0].strip().lower()
+    return Upload(name=name[:200], media_type=media_type, body=await file.read())
 
 
 def _fields(body: bytes) -> dict[str, list[str]]:

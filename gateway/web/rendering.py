@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from gateway.fhir.narrative import safe_link
+from gateway.fhir.narrative import safe_link, sanitise
 from gateway.web import chips, dates
 
 STATIC: Final[dict[str, str]] = {
@@ -65,6 +65,7 @@ def _environment() -> Environment:
         "clock": dates.show_clock,
         "exact": dates.exact,
         "link": safe_link,
+        "foreign": sanitise,
         "size": size_text,
         "words": words,
         "short": short_reference,

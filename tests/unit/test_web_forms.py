@@ -286,7 +286,7 @@ OPTIONS = [{"valueCoding": {"code": f"c{number}", "display": f"Word {number}"}} 
         ({"type": "open-choice", "answerOption": OPTIONS[:3]}, "Or in own words"),
         ({"type": "open-choice"}, '<input class="line"'),
         ({"type": "choice"}, 'class="empty"'),
-        ({"type": "attachment"}, "cannot be answered on this page"),
+        ({"type": "attachment"}, 'type="file"'),
         ({"type": "string", "readOnly": True}, '<p class="value">Not answered'),
         ({"type": "string", "maxLength": 12}, 'maxlength="12"'),
         ({"type": "string", "required": True}, '<span class="required">required'),
