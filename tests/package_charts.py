@@ -43,6 +43,7 @@ class Filling:
 
 OXYGEN = "home_oxygen_package_parameters.json"
 DINNER = "questionnaire_dinner_order_static.json"
+ADAPTIVE_DINNER = "questionnaire_dinner_order_adaptive.json"
 FILLINGS = (
     Filling(package=OXYGEN, chart="home-oxygen-chart", parameter="device_request", order="DeviceRequest/ox-order"),
     Filling(
@@ -50,3 +51,5 @@ FILLINGS = (
     ),
     Filling(package=DINNER, chart="dinner-chart"),
 )
+COMPARED = (*FILLINGS, Filling(package=ADAPTIVE_DINNER, chart="dinner-chart"))
+"""Those and the package whose questions come one by one: its logic runs over the same chart."""

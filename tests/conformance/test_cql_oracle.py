@@ -1,4 +1,4 @@
-"""Every define that an answer can rest on, against an engine that shares nothing with ours.
+"""Every define that an answer can rest on, against two engines that share nothing with ours.
 
 What the engines disagree on is ruled on in docs/differences-cql.md, with the clause of the specification.
 """
@@ -18,16 +18,19 @@ from gateway.fhir.json import dump_json, parse_json
 from gateway.flows.form_files import populate_files
 from gateway.flows.logic import evaluate_files
 from tests.conftest import ROOT
+from tests.cql_javascript import ask_javascript, require_javascript
 from tests.cql_oracle import Difference, ask_oracle, by_library, outcome, require_oracle, same
-from tests.package_charts import FILLINGS, NOW, Filling
+from tests.package_charts import COMPARED, FILLINGS, NOW, Filling
 
 RULED = ROOT / "docs" / "differences-cql.md"
-IDS = [one.chart for one in FILLINGS]
+IDS = [f"{one.chart} {one.package.removesuffix('.json')}" for one in COMPARED]
+JAVA, JAVASCRIPT = "Java", "cql-execution"
 
 
-def ruled() -> set[str]:
-    """`library.define` of every row of the page."""
-    return set(re.findall(r"^\| `([^`]+\.[^`]+)` \|", RULED.read_text("utf-8"), re.M))
+def ruled(engine: str = "") -> set[str]:
+    """`library.define` of every row of the page, or of those about one engine."""
+    rows = re.findall(r"^\| `([^`]+\.[^`]+)` \| ([^|]+) \|", RULED.read_text("utf-8"), re.M)
+    return {name for name, of in rows if engine in of}
 
 
 def used(filling: Filling, corpora: Path) -> set[tuple[str, str]]:
@@ -59,14 +62,27 @@ def differences(wanted: set[tuple[str, str]], mine: dict[str, Any], other: dict[
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("filling", FILLINGS, ids=IDS)
+@pytest.mark.parametrize("filling", COMPARED, ids=IDS)
 def test_the_reference_engine_agrees_or_the_difference_is_ruled_on(filling: Filling, corpora: Path) -> None:
     command = require_oracle()
     other = theirs(command, filling, corpora)
     wanted = {(library, name) for library, found in other.items() for name in (*found["defines"], *found["errors"])}
     assert used(filling, corpora) <= wanted
     found = list(differences(wanted, ours(filling, corpora), other))
-    assert [one for one in found if one.name not in ruled()] == []
+    assert [one for one in found if one.name not in ruled(JAVA)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("filling", COMPARED, ids=IDS)
+def test_cql_execution_agrees_or_the_difference_is_ruled_on(filling: Filling, corpora: Path, tmp_path: Path) -> None:
+    modules = require_javascript()
+    package = parse_json((corpora / "dtr" / filling.package).read_bytes())
+    parameters = {filling.parameter: parse_json(filling.order_json().encode())} if filling.parameter else {}
+    other = ask_javascript(modules, tmp_path, package, parse_json(filling.path.read_bytes()), NOW, parameters)
+    wanted = {(library, name) for library, found in other.items() for name in (*found["defines"], *found["errors"])}
+    assert used(filling, corpora) <= wanted
+    found = list(differences(wanted, ours(filling, corpora), other))
+    assert [one for one in found if one.name not in ruled(JAVASCRIPT)] == []
 
 
 @pytest.mark.slow

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from gateway.fhir.json import dump_json, parse_json
 from gateway.flows.form_files import populate_files
-from tests.package_charts import DINNER, FILLINGS, NOW, OXYGEN, Filling
+from tests.package_charts import ADAPTIVE_DINNER, DINNER, FILLINGS, NOW, OXYGEN, Filling
 
 BY_CHART = {one.chart: one for one in FILLINGS}
 SCT, ICD = "http://snomed.info/sct", "http://hl7.org/fhir/sid/icd-10-cm"
@@ -128,3 +129,22 @@ def test_further_forms_of_a_package_are_filled_too(corpora: Path) -> None:
 
 def test_every_chart_has_its_package() -> None:
     assert {one.package for one in FILLINGS} == {OXYGEN, DINNER}
+
+
+@pytest.mark.requirement("dtr:spec-70")
+def test_the_adaptive_dinner_is_filled_like_the_static_one_once_it_asks(corpora: Path, tmp_path: Path) -> None:
+    """The questions that the payer's service gives first, with the logic of the package that announced them."""
+    package = parse_json((corpora / "dtr" / ADAPTIVE_DINNER).read_bytes())
+    bundle = package["parameter"][0]["resource"] if package["resourceType"] == "Parameters" else package
+    asked = parse_json((corpora / "dtr" / "dinner_order_adaptive_next_question_initial.json").read_bytes())
+    libraries = [entry for entry in bundle["entry"] if entry["resource"]["resourceType"] == "Library"]
+    opened = tmp_path / "opened.json"
+    opened.write_bytes(dump_json({**bundle, "entry": [{"resource": asked}, *libraries]}))
+    now = datetime.fromisoformat(NOW)
+    (form,) = populate_files(opened, BY_CHART["dinner-chart"].path, "2.2.0", now=now)["forms"]
+    found = {one["link_id"]: one for one in form["answers"]}
+    assert {name: [bare(value) for value in one["value"]] for name, one in found.items() if one["value"]} == SUPPER
+    assert found["PBD.1"]["library"] == "DTRTest|0.3.000"
+    assert [(one["reference"], one["version"]) for one in found["PBD.1"]["sources"]][:1] == [
+        ("Patient/dinner-patient", "2")
+    ]
