@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +34,12 @@ _BY_ORDER = (
     sa.select(cases)
     .where(_OF_TENANT, cases.c.order_reference == of("order"))
     .order_by(cases.c.created_at, cases.c.case_id)
+)
+_NEWEST = (
+    sa.select(cases)
+    .where(_OF_TENANT, cases.c.service_code.in_(sa.bindparam("of_codes", expanding=True)))
+    .order_by(cases.c.created_at.desc(), cases.c.case_id.desc())
+    .limit(of("limit"))
 )
 _BY_STATE = sa.select(cases.c.state, sa.func.count().label("number")).where(_OF_TENANT).group_by(cases.c.state)
 _DUE = sa.select(cases).where(cases.c.due_at <= of("now")).order_by(cases.c.due_at, cases.c.case_id).limit(of("limit"))
@@ -95,6 +102,10 @@ class Cases(Repository):
         chosen = chosen or CaseFilter()
         search = self._search(tenant_id, chosen)
         return self._records(tenant_id, page_statement(tenant_id, chosen, search, after, limit))
+
+    def newest(self, tenant_id: str, service_codes: Collection[str], limit: int) -> tuple[CaseRow, ...]:
+        """The last cases about one of the services, whatever became of them, newest first."""
+        return self._records(tenant_id, _NEWEST, of_codes=sorted(service_codes), of_limit=limit)
 
     def count_by_state(self, tenant_id: str) -> dict[str, int]:
         """How many cases are in each state; states without a case are absent. Reads an entry for every case."""

@@ -80,6 +80,7 @@ cases = sa.Table(
     ),
     sa.Index("cases_patient", "tenant_id", "patient_reference"),
     sa.Index("cases_order", "tenant_id", "order_reference"),
+    sa.Index("cases_created", "tenant_id", "created_at", "case_id"),
     sa.Index(
         "cases_due",
         "due_at",
