@@ -187,6 +187,7 @@ def _trace(found: Evaluation | None, rule: Rule | None) -> dict[str, Any]:
         "verdict": found.verdict,
         "reason": found.reason,
         "red_flag": found.red_flag,
+        "indication": found.indication,
         "order_on": found.order_on.isoformat() if found.order_on else None,
         "resume_on": found.resume_on.isoformat() if found.resume_on else None,
         "elements": [
