@@ -14,18 +14,25 @@ DECISION = "decision"
 """Name of the milestone at which the rule decides."""
 EXPIRY = "expiry"
 """Name of the milestone at which a timer without a decision fails."""
+SETTLED_AFTER = timedelta(hours=2)
+"""No milestone is due sooner after a start."""
 SOONEST = timedelta(minutes=5)
 MOST_DOUBLINGS = 8
 
 
 def due_rows(timer: TimerRow, now: datetime) -> tuple[DueRow, ...]:
-    """One row for each milestone and one for the regular look. What lies in the past is due at once."""
+    """One row for each milestone and one for the regular look.
+
+    Day 0 and the decision are looked at in the evening, after what the day brings; what lies in the past of a timer
+    that was started again is due once its drafts had time to be signed.
+    """
     protocol = packaged_protocol()
     rows = []
     for milestone, day in protocol.calendar(timer.days):
-        hour = protocol.decides_at_hour if milestone.name == DECISION else protocol.fires_at_hour
+        is_evening = milestone.name == DECISION or day == 0
+        hour = protocol.decides_at_hour if is_evening else protocol.fires_at_hour
         due_at = due_instant(timer.started_on, day, hour, timer.zone).astimezone(UTC)
-        rows.append(_row(timer, milestone.name, day, max(due_at, now)))
+        rows.append(_row(timer, milestone.name, day, max(due_at, now + SETTLED_AFTER)))
     return (*rows, _row(timer, WATCH, 0, next_watch(now)))
 
 
