@@ -15,10 +15,15 @@ from fastapi.openapi.utils import get_openapi
 
 from gateway.api.replies import FHIR_ROUTES
 
-OPEN = frozenset({"health", "ready", "capabilityStatement"})
+OPEN = frozenset({"health", "ready", "capabilityStatement", "discoverCdsServices"})
 """Operations that ask for no credentials."""
-OWN_PROOF = {"receiveNotification": "subscription", "readAsPayer": "hookToken"}
-"""Operations that payers call, with a proof of their own."""
+OWN_PROOF = {
+    "receiveNotification": "subscription",
+    "readAsPayer": "hookToken",
+    "callCdsService": "cdsClient",
+    "sendCdsFeedback": "cdsClient",
+}
+"""Operations that payers and EHRs call with a proof of their own."""
 CLIENT: list[dict[str, list[str]]] = [{"clientSecret": []}, {"clientBasic": []}]
 SCHEMES: dict[str, Any] = {
     "clientSecret": {
@@ -32,6 +37,12 @@ SCHEMES: dict[str, Any] = {
         "in": "header",
         "name": "Authorization",
         "description": "The header that our Subscription told the payer to send; the path carries its token.",
+    },
+    "cdsClient": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "Token that a registered CDS client signed for this one call of this service.",
     },
     "hookToken": {
         "type": "http",

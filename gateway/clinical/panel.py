@@ -145,6 +145,9 @@ def _sessions(element: ElementResult) -> str:
 
 
 def _choices(evaluation: Evaluation, rule: Rule) -> tuple[Choice, ...]:
+    """What may be done; an exception that was begun is completed before anything else is offered."""
+    if evaluation.verdict == "RED_FLAG_INCOMPLETE":
+        return (RED_FLAG,)
     upgrades = [code for code in rule.code_support if code != evaluation.indication]
     offered = [
         Choice(code="upgrade", label=UPGRADE.format(code=code), note="Only if findings support it.")

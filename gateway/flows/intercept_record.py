@@ -41,7 +41,7 @@ def read_record(raw: bytes, findings: tuple[str, ...] = ()) -> Snapshot:
 
 
 def visible_chart(services: Services, case: CaseRow, facts: Facts) -> Snapshot:
-    """The chart that a payer's questions are answered from: as read from the EHR, before that as the hook brought it."""
+    """The chart that a payer may ask about: as read from the EHR, before that as the hook brought it."""
     if facts.snapshot or not facts.hook:
         return load_snapshot(services, case, facts)
     return read_record(ledger.load_object(services, case, facts.hook))

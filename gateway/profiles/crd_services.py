@@ -21,8 +21,8 @@ HOOKS: Mapping[str, tuple[str, str]] = {
     "order-sign": (
         "Prior-authorization advice and coverage at signing",
         (
-            "Says what a payer may miss, asks the payer what the orders need, and prepares the authorization. Nothing is "
-            "sent to the payer before the order is seen signed."
+            "Says what a payer may miss, asks the payer what the orders need, and prepares the authorization. "
+            "No request leaves before the order is seen signed."
         ),
     ),
 }
@@ -65,9 +65,10 @@ PREFETCH: Mapping[str, str] = {
     "patient": "Patient/{{context.patientId}}",
     "coverage": "Coverage?patient={{context.patientId}}&status=active",
     **{key: f"{kind}?patient={{{{context.patientId}}}}" for key, kind in CHART_KEYS.items()},
+    "clinicalImpressions": "ClinicalImpression?patient={{context.patientId}}&_revinclude=Provenance:target",
     **_PEOPLE,
 }
-"""Prefetch templates by key."""
+"""Prefetch templates by key. Who attested an impression stands in its Provenance, so that comes along."""
 MAX_SUMMARY = 139
 """Longest summary of a card: below 140 characters."""
 

@@ -37,8 +37,8 @@ def test_every_operation_has_a_name_a_text_credentials_and_one_error_shape(gatew
 
 def test_routes_without_client_credentials_are_a_fixed_list(gateway: str) -> None:
     operations = {o["operationId"]: o for _, _, o in _operations(yaml.safe_load(gateway))}
-    assert {"health", "ready", "capabilityStatement"} == OPEN
-    assert set(OWN_PROOF) == {"receiveNotification", "readAsPayer"}
+    assert {"health", "ready", "capabilityStatement", "discoverCdsServices"} == OPEN
+    assert set(OWN_PROOF) == {"receiveNotification", "readAsPayer", "callCdsService", "sendCdsFeedback"}
     assert set(operations) >= OPEN | set(OWN_PROOF)
 
 
