@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import provenance
 from gateway.clinical.attestation import (
+    EXPEDITED,
     Choices,
     Offer,
     check_choices,
@@ -41,6 +42,8 @@ from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
 from gateway.policy.access import require_access
 from gateway.store.rows import CaseRow, EventRow
+
+__all__ = ["EXPEDITED", "Choices", "Review", "attest", "finish", "review", "unwritten"]
 
 ATTESTED: Final = "template-attested"
 """Kind of the event of an attestation."""
@@ -249,7 +252,7 @@ def _attestation(services: Services, actor: Actor, case: CaseRow, deed: Deed) ->
             "statement": deed.statement,
             "statement_sha256": hashlib.sha256(deed.statement.encode()).hexdigest(),
             "response_sha256": hashlib.sha256(dump_json(deed.response)).hexdigest(),
-            "response": parse_json(dump_json(deed.response)),
+            "response": dump_json(deed.response).decode(),
             "codes": list(deed.choices.codes),
             "confirmed": sorted(deed.choices.confirmed),
             "weighed": sorted(deed.choices.weighed),
@@ -298,7 +301,7 @@ def _read(services: Services, case: CaseRow, bench: Bench, instrument: Instrumen
     deed = Deed(
         instrument=instrument,
         template=template,
-        response=kept["response"],
+        response=parse_json(kept["response"].encode()),
         choices=choices,
         offers=(),
         concepts=bench.concepts,

@@ -88,6 +88,10 @@ DONE: Final = {
     "documents": "The documents are being sent to the payer.",
     "saved": "Saved.",
     "complete": "The form is complete.",
+    "attested": "The red-flag exception is attested and in the EHR. The case is being checked again.",
+    "examined": "The examination is in the EHR. The case is being checked again.",
+    "upgraded": "The diagnosis of the order is changed in the EHR. The case is being checked again.",
+    "scored": "The score is in the EHR.",
 }
 """Sentence shown after an act, by the word in the address."""
 

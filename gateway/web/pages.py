@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import NotFound
-from gateway.web import audit, case_actions, case_pages, form_pages, sign_in, worklist
+from gateway.web import audit, audit_pages, case_actions, case_pages, form_pages, red_flag_pages, sign_in, worklist
 from gateway.web.page import Handler, Page, endpoint
 from gateway.web.passwords import Brake
 from gateway.web.rendering import STATIC, static_file
@@ -49,6 +49,12 @@ CLOSED: Sequence[Line] = (
     ("POST", "/cases/{case_id}/forms/{form_id}/next", form_pages.ask_next),
     ("GET", "/cases/{case_id}/forms/{form_id}/complete", form_pages.confirm),
     ("POST", "/cases/{case_id}/forms/{form_id}/complete", form_pages.complete),
+    ("GET", "/cases/{case_id}/red-flag", red_flag_pages.choose),
+    ("GET", "/cases/{case_id}/red-flag/{slug}", red_flag_pages.show),
+    ("POST", "/cases/{case_id}/red-flag/{slug}", red_flag_pages.save),
+    ("GET", "/cases/{case_id}/red-flag/{slug}/attest", red_flag_pages.confirm),
+    ("POST", "/cases/{case_id}/red-flag/{slug}/attest", red_flag_pages.act),
+    ("POST", "/cases/{case_id}/red-flag/{slug}/write", red_flag_pages.write),
     ("GET", "/cases/{case_id}/verify", audit.verify),
     ("GET", "/cases/{case_id}/evidence", audit.download),
 )

@@ -33,7 +33,14 @@ def browser(services: Services) -> Browser:
 
 
 def _address(path: str, case: CaseRow) -> str:
-    parts = {"case_id": case.case_id, "form_id": "1", "action": "cancel", "number": "1", "digest": "0" * 64}
+    parts = {
+        "case_id": case.case_id,
+        "form_id": "1",
+        "action": "cancel",
+        "number": "1",
+        "digest": "0" * 64,
+        "slug": "pain-nrs",
+    }
     return path.format(**parts)
 
 

@@ -1,0 +1,102 @@
+"""The whole house with people who sign in: the week-three order of the worked cases, held, and its clinician.
+
+Everything goes over HTTP: pages to the gateway, the gateway to the synthetic EHR and the simulated payer.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from argon2 import PasswordHasher
+
+from gateway.demo.charts import DemoChart, demo_charts
+from gateway.settings import ClientSettings
+from gateway.store.rows import CaseRow
+from gateway.web import pages
+from tests.flows_house import BASE, House, open_house
+from tests.web_house import Browser
+
+PASSWORD = "correct horse battery"
+
+
+@functools.cache
+def _hashed() -> str:
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+
+
+@dataclass(kw_only=True)
+class Ward:
+    """A house with pages, the charts in its EHR, and browsers for its people."""
+
+    house: House
+    charts: Mapping[str, DemoChart]
+
+    def browser(self, user: str = "cleo") -> Browser:
+        """A browser in which a person has signed in."""
+        found = Browser(self.house.app, BASE)
+        assert found.sign_in(user, PASSWORD).status_code == 303
+        return found
+
+    def held(self, name: str = "week-three-held") -> CaseRow:
+        """The case of a chart's order, moved on until it rests."""
+        chart = self.charts[name]
+        answer = self.house.post({"fhirServer": self.ehr_url, "order": chart.order_reference})
+        assert answer.status_code == 202, answer.text
+        case_id = answer.json()["cases"][0]["case_id"]
+        self.house.work()
+        return self.house.case(case_id)
+
+    @property
+    def ehr_url(self) -> str:
+        """Base address of the EHR, as callers name it."""
+        return self.house.services.settings.ehr["ehr"].base_url
+
+    def in_ehr(self, kind: str, chart: str = "week-three-held", **query: str) -> list[dict[str, Any]]:
+        """Resources of a chart's patient as the EHR holds them now."""
+        patient = self.charts[chart].patient_reference.partition("/")[2]
+        ehr = self.house.services.ehr("ehr")
+        return [dict(item.resource) for item in ehr.search(kind, query, patient_id=patient).fetched]
+
+    def order(self, chart: str = "week-three-held") -> dict[str, Any]:
+        """The order as the EHR holds it now."""
+        return dict(self.house.services.ehr("ehr").read(*self.charts[chart].order_reference.split("/", 1)).resource)
+
+
+@contextmanager
+def open_ward(folder: Path, names: Sequence[str] = ("week-three-held",)) -> Iterator[Ward]:
+    """A ward whose EHR holds the demo charts of these names."""
+    charts = {chart.scenario: chart for chart in demo_charts() if chart.scenario in names}
+    with open_house(folder, [chart.bundle for chart in charts.values()]) as house:
+        _admit(house, next(iter(charts.values())))
+        pages.install(house.app)
+        yield Ward(house=house, charts=charts)
+
+
+def _admit(house: House, chart: DemoChart) -> None:
+    """People with passwords: the clinician of the order, another one, one of the staff."""
+    order = next(
+        entry["resource"]
+        for entry in chart.bundle["entry"]
+        if f"{entry['resource']['resourceType']}/{entry['resource'].get('id')}" == chart.order_reference
+    )
+    practitioner = order["requester"]["reference"]
+    settings = house.services.settings
+
+    def person(name: str, *roles: Any, practitioner: str = "") -> ClientSettings:
+        return ClientSettings(password_argon2=_hashed(), roles=roles, name=name, practitioner=practitioner)
+
+    people = {
+        "cleo": person("Cleo Clinician", "clinician", practitioner=practitioner),
+        "max": person("Max Elsewhere", "clinician", practitioner="Practitioner/nobody-here"),
+        "noah": person("Noah Unlinked", "clinician"),
+        "stella": person("Stella Staff", "staff"),
+        "ada": person("Ada Auditor", "auditor"),
+    }
+    server = settings.server.model_copy(update={"base_url": BASE})
+    clients = {**settings.clients, **people}
+    house.services.settings = settings.model_copy(update={"clients": clients, "server": server})
