@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import NotFound
-from gateway.web import audit, audit_pages, audit_pages, case_actions, case_pages, form_pages, red_flag_pages, sign_in, worklist
+from gateway.web import audit, audit_pages, case_actions, case_pages, form_pages, red_flag_pages, sign_in, worklist
 from gateway.web.page import Handler, Page, endpoint
 from gateway.web.passwords import Brake
 from gateway.web.rendering import STATIC, static_file
