@@ -119,15 +119,16 @@ def _wanted(
 
 def references_in(value: Any) -> Iterator[str]:
     """Every literal reference in a resource, contained ones left out."""
-    if isinstance(value, Mapping):
-        reference = value.get("reference")
-        if isinstance(reference, str) and not reference.startswith("#"):
-            yield reference
-        for item in value.values():
-            yield from references_in(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from references_in(item)
+    stack = [value]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            reference = value.get("reference")
+            if isinstance(reference, str) and not reference.startswith("#"):
+                yield reference
+            stack.extend(item for item in reversed(value.values()) if isinstance(item, dict | list))
+        elif isinstance(value, list):
+            stack.extend(reversed(value))
 
 
 def _try_read(session: EhrSession, reference: str, patient_id: str | None) -> Fetched | None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import provenance
@@ -47,16 +48,16 @@ class Kept:
     """The exact bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The chart as it was read, with its bytes."""
+    """The chart as it was read, with its bytes. Not to be changed: steps of one case share it."""
 
     kept: tuple[Kept, ...]
     """Every resource, in the order read."""
     findings: tuple[str, ...]
     """What could not be read, in words without patient data."""
 
-    @property
+    @cached_property
     def record(self) -> RecordSnapshot:
         """The snapshot as rules and forms see it."""
         return RecordSnapshot([item.resource for item in self.kept], [item.full_url for item in self.kept])
@@ -168,13 +169,17 @@ def _roles(services: Services, case: CaseRow, order: Json) -> tuple[Fetched, ...
 
 
 def load_snapshot(services: Services, case: CaseRow, facts: Facts) -> Snapshot:
-    """The snapshot of the case, its bytes checked against their digests."""
+    """The snapshot of the case, its bytes checked against their digests when they were read."""
+    key = (case.tenant_id, case.case_id, facts.snapshot)
+    found: Snapshot = services.snapshots.get(key, lambda: _read_snapshot(services, case, facts))
+    return found
+
+
+def _read_snapshot(services: Services, case: CaseRow, facts: Facts) -> Snapshot:
     with services.store.read() as tx:
         manifest = parse_json(tx.objects.get(case.tenant_id, case.case_id, facts.snapshot))
-        bodies = {
-            line["digest"]: tx.objects.get(case.tenant_id, case.case_id, line["digest"])
-            for line in manifest["resources"]
-        }
+        digests = [line["digest"] for line in manifest["resources"]]
+        bodies = tx.objects.get_all(case.tenant_id, case.case_id, digests)
     kept = tuple(
         Kept(
             reference=line["reference"],

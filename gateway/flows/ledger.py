@@ -349,11 +349,8 @@ def _event_row(
 def _keep(
     tx: Tx, case: CaseRow, act: Act, signed: provenance.SignedEvent, objects: Iterable[tuple[bytes, str]]
 ) -> None:
-    tx.objects.put(case.tenant_id, case.case_id, signed.body, FHIR_JSON)
-    for item in (*act.about, *act.sources):
-        tx.objects.put(case.tenant_id, case.case_id, item.raw, item.media_type)
-    for body, media_type in objects:
-        tx.objects.put(case.tenant_id, case.case_id, body, media_type)
+    named = [(item.raw, item.media_type) for item in (*act.about, *act.sources)]
+    tx.objects.put_all(case.tenant_id, case.case_id, [(signed.body, FHIR_JSON), *named, *objects])
 
 
 def enqueue(services: Services, tx: Tx, case: CaseRow, wake: datetime | None) -> None:

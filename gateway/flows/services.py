@@ -18,6 +18,7 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import provenance
@@ -34,6 +35,7 @@ from gateway.clinical.rules import Rule, load_concepts, load_rules
 from gateway.clock import Clock, SystemClock
 from gateway.errors import NotFound, SettingsError
 from gateway.fhir.references import read_reference
+from gateway.flows.recent import Recent
 from gateway.jobs.dbos_adapter import DbosJobs
 from gateway.jobs.port import Jobs, QueueLimits
 from gateway.reasoning.record import RecordSnapshot
@@ -43,6 +45,8 @@ from payer_endpoints.directory import Directory, DirectoryError, PayerRow, load_
 
 CASE_QUEUE = "cases"
 """Queue of the job that moves a case on."""
+SNAPSHOTS = 8
+"""Charts kept in memory between the steps of their cases."""
 NPI = "http://hl7.org/fhir/sid/us-npi"
 """Identifier system of the tenant's National Provider Identifier."""
 
@@ -69,6 +73,8 @@ class Services:
     """Code sets of the clinical rules."""
     secret: bytes = field(repr=False)
     """Key of our own short tokens and cookies."""
+    snapshots: Recent[tuple[str, str, str], Any] = field(default_factory=lambda: Recent(SNAPSHOTS), repr=False)
+    """Charts read lately, by tenant, case and digest of the manifest."""
     _ehrs: dict[str, EhrClient] = field(default_factory=dict, repr=False)
     _payers: dict[str, PayerClient] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)

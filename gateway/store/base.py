@@ -63,6 +63,10 @@ class Repository:
         statement = insert_if_new(table, is_sqlite=self._scope.is_sqlite)
         return self._run(values["tenant_id"], statement, values).rowcount == 1
 
+    def _insert_all_new(self, tenant_id: str, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        """Inserts the rows whose unique key is free."""
+        self._run(tenant_id, insert_if_new(table, is_sqlite=self._scope.is_sqlite), rows)
+
     def _insert_all(self, tenant_id: str, table: sa.Table, rows: list[dict[str, Any]]) -> None:
         self._run(tenant_id, insert_plain(table), rows)
 

@@ -504,3 +504,23 @@ def test_processes_that_start_together_make_the_tables_once(kind: str, tmp_path:
     started = [subprocess.Popen([sys.executable, "-c", program, url], cwd=ROOT) for _ in range(3)]
     assert [process.wait(60) for process in started] == [0, 0, 0]
     Store.open(url, create=False).close()
+
+
+def test_many_objects_are_kept_and_found_at_once(store: Store) -> None:
+    bodies = [(f"body {number}".encode(), "text/plain") for number in range(1200)]
+    with store.begin() as tx:
+        tx.cases.insert(case(1))
+        tx.cases.insert(case(2))
+        tx.objects.put(T, "case-0001", *bodies[0])
+        tx.objects.put_all(T, "case-0001", [*bodies, *bodies[:3]])
+        tx.objects.put_all(T, "case-0001", [])
+        tx.objects.put_all(T, "case-0002", bodies[:1])
+    digests = [hashlib.sha256(body).hexdigest() for body, _ in bodies]
+    with store.read() as tx:
+        assert dict(tx.objects.get_all(T, "case-0001", [*digests, digests[0]])) == dict(
+            zip(digests, (body for body, _ in bodies), strict=True)
+        )
+        assert tx.objects.get_all(T, "case-0001", []) == {}
+        for tenant, case_id, wanted in ((T, "case-0002", digests[:2]), (OTHER, "case-0001", digests[:1])):
+            with pytest.raises(NotFound):
+                tx.objects.get_all(tenant, case_id, wanted)
