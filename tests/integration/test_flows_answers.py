@@ -32,6 +32,7 @@ MEMBERS = {
         "SYN-APPROVE-01",
     ),
     "in-error": "SYN-ERROR-01",
+    "cannot-tell": "SYN-INDETERMINATE-01",
     "unknown-code": "SYN-ODD-01",
 }  # fmt: skip
 
@@ -325,6 +326,18 @@ def test_duplicate_that_cannot_be_found_goes_to_a_person(house: House, payer: Pa
     assert case.decision == ""
     assert len(payer.sent) == 1
     assert house.verbs(case_id)[-1] == "payer-response", "the payer's bytes are kept"
+    assert not house.failing_codes(case_id)
+
+
+def test_payer_that_cannot_tell_is_asked_again_and_then_a_person_is(house: House, payer: Payer) -> None:
+    case_id = house.to_state("cannot-tell")
+    case = house.case(case_id)
+    assert case.state == "checking"
+    assert "asked again" in case.next_action
+    for _ in range(4):
+        house.wait(120)
+    assert house.case(case_id).state == "needs_attention"
+    assert house.verbs(case_id).count("payer-need") == 3, "as often as the payer's row allows, each answer kept"
     assert not house.failing_codes(case_id)
 
 
