@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import cases, catalog, charts, checks, demo, elm, forms, harness, paths, questionnaires, rules, serve
+from gateway.cli import (
+    care,
+    cases,
+    catalog,
+    charts,
+    checks,
+    demo,
+    elm,
+    forms,
+    harness,
+    paths,
+    questionnaires,
+    rules,
+    serve,
+)
 
 HELP = "Prior-authorization gateway: a completed order in, a decided authorization and checkable evidence out."
 
@@ -24,6 +38,7 @@ def build_cli() -> typer.Typer:
         ("order", cases.orders),
         ("case", cases.cases),
         ("form", forms.forms),
+        ("care", care.care),
         ("evidence", cases.evidence_commands),
         ("chart", charts.charts),
         ("payer", catalog.payers),

@@ -45,6 +45,7 @@ _STATUS: dict[str, dict[str, str]] = {
     "plan": {"signed": "active", "completed": "completed", "cancelled": "revoked", "failed": "revoked"},
     "timer": {"signed": "in-progress", "completed": "completed", "cancelled": "cancelled", "failed": "failed"},
     "alert": {"completed": "cancelled", "cancelled": "cancelled", "failed": "cancelled"},
+    "visit": {},
 }
 """Kind of resource and phase → status; a phase without a row changes nothing."""
 _OURS: dict[str, frozenset[str]] = {

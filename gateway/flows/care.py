@@ -431,6 +431,6 @@ def find_timer(services: Services, actor: Actor, case_id: str) -> tuple[CaseRow,
     """A case and its newest timer. NotFound where there is none."""
     case, facts = _load(services, actor, case_id, "care.read")
     if not facts.timer:
-        raise NotFound("No conservative care was started for this case.")
+        raise NotFound("No conservative care was started for this case.", code="care.never")
     with services.store.read() as tx:
         return case, tx.timers.get(case.tenant_id, facts.timer)

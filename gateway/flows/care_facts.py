@@ -27,6 +27,10 @@ class Kept:
     """Phase that it was brought to; empty before it is written."""
     is_declined: bool = False
     """A clinician did not want it."""
+    source: str = ""
+    """Digest of the file it was read from; empty for what the gateway proposed itself."""
+    source_type: str = ""
+    """Media type of that file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

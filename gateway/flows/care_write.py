@@ -93,10 +93,15 @@ def _record(
     act = Act(
         verb="write-back",
         about=(Item.resource(services.address(timer.ehr_id, found.reference), found.raw),),
-        sources=(Item.body(draft),),
+        sources=(Item.body(draft), *_file(services, case, item)),
         note={"kind": "care", "stage": item.key, "version": found.version},
     )
     return ledger.append(services, case, act, also=also)
+
+
+def _file(services: Services, case: CaseRow, item: Kept) -> tuple[Item, ...]:
+    """The file that the resource was read from, where there is one."""
+    return (Item.body(ledger.load_object(services, case, item.source), item.source_type),) if item.source else ()
 
 
 def link_sessions(services: Services, case: CaseRow, timer: TimerRow, facts: TimerFacts) -> CaseRow:

@@ -45,6 +45,12 @@ _DUE_CASES = (
     .order_by(cases.c.tenant_id, cases.c.case_id)
     .limit(of("limit"))
 )
+_OPEN_ROWS = (
+    sa.select(care_due)
+    .where(care_due.c.tenant_id == of("tenant"), care_due.c.fired_at.is_(None))
+    .order_by(care_due.c.due_at, care_due.c.timer_id, care_due.c.name)
+    .limit(of("limit"))
+)
 _AT = care_due.c.due_at.type
 _FIRE = (
     sa.update(care_due)
@@ -109,6 +115,10 @@ class DueRows(Repository):
     def of_timer(self, tenant_id: str, timer_id: str) -> tuple[DueRow, ...]:
         """Milestones of a timer, fired ones included, earliest first."""
         return tuple(record_of(DueRow, row) for row in self._all(tenant_id, _DUE_ROWS, of_timer=timer_id))
+
+    def open_rows(self, tenant_id: str, limit: int = 10_000) -> tuple[DueRow, ...]:
+        """Open milestones of all timers, earliest first."""
+        return tuple(record_of(DueRow, row) for row in self._all(tenant_id, _OPEN_ROWS, of_limit=limit))
 
     def fire(self, tenant_id: str, timer_id: str, name: str, at: datetime, outcome: str) -> None:
         """Marks a milestone as fired; raises Conflict where it fired before, so that it fires once."""
