@@ -155,14 +155,44 @@ def test_a_cross_join_of_300_to_the_fourth_ends() -> None:
     assert error_of("t", library(defines={"t": join})).reason == "elm.limit"
 
 
-def test_after_the_budget_is_gone_the_rest_fails_too_but_what_is_known_stays() -> None:
+def test_endless_logic_costs_itself_and_what_depends_on_it() -> None:
     sources = [{"alias": name, "expression": LIST_OF_300} for name in "ABCD"]
-    join = {"type": "Query", "source": sources, "where": op("Less", alias("A"), lit(0))}
-    session = engine(library(defines={"early": lit(1), "t": join, "late": lit(2)}), budget=Budget(clock=time.monotonic))
-    assert session.outcome("early").value == 1
-    assert session.outcome("t").error is not None
-    assert session.outcome("late").error is not None
-    assert session.outcome("early").value == 1
+    endless = {"type": "Query", "source": sources, "where": op("Less", alias("A"), lit(0))}
+    defines = {"early": lit(1), "t": endless, "dependent": op("Exists", ref("t")), "late": lit(2), "again": endless}
+    session = engine(library(defines=defines), budget=Budget(clock=time.monotonic))
+    started = time.monotonic()
+    found = {name: session.outcome(name) for name in defines}
+    assert time.monotonic() - started < 2
+    assert {name: one.value for name, one in found.items() if one.error is None} == {"early": 1, "late": 2}
+    assert found["dependent"].error is found["t"].error is not None
+    assert found["again"].error is not None
+    assert found["again"].error.reason == "elm.limit"
+
+
+def rows(count: int) -> dict[str, Any]:
+    return op("Flatten", elements(*(elements(*range(n, min(n + 50, count))) for n in range(0, count, 50))))
+
+
+def joined(*counts: int) -> dict[str, Any]:
+    """Some work: the product of the counts in steps."""
+    sources = [{"alias": f"S{place}", "expression": rows(count)} for place, count in enumerate(counts)]
+    return op("Count", {"type": "Query", "source": sources, "where": op("Less", alias("S0"), lit(0))})
+
+
+def test_logic_that_only_came_too_late_may_be_asked_for_again() -> None:
+    """`greedy` uses what it may before it comes to `modest`, which alone needs little."""
+    defines = {"modest": joined(300, 70), "greedy": elements(joined(300, 300), ref("modest")), "after": ref("greedy")}
+    session = engine(library(defines=defines), budget=Budget(fuel=140_000))
+    failed = session.outcome("greedy").error
+    assert failed is not None
+    assert (failed.reason, failed.frame["define"]) == ("elm.limit", "modest")
+    assert session.outcome("modest").value == 0
+    assert session.outcome("after").error is failed
+
+
+def test_errors_keep_nothing_of_what_they_met() -> None:
+    error = error_of("t", library(defines={"t": op("Add", lit("a"), lit(True))}))
+    assert (error.__traceback__, error.__context__) == (None, None)
 
 
 def test_expand_over_a_century_by_the_millisecond_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway.errors import ReasoningError
-from gateway.reasoning.elm.failures import failure
+from gateway.reasoning.elm.failures import LimitReached, failure
 from gateway.reasoning.elm.library import Define
 from gateway.reasoning.elm.state import Outcome, State, Used, tidied
 
@@ -15,13 +15,10 @@ _BUGS: Final = (ArithmeticError, ValueError, TypeError, KeyError, IndexError, At
 def value_of(state: State, define: Define) -> Any:
     """Value of a define for another one, entered into the trace of that one. Raises what the define raised."""
     used = state.memo.get(define)
-    if used is None:
-        evaluate(state, define)
-        used = state.memo[define]
-    outcome = used.outcome
+    outcome = used.outcome if used is not None else evaluate(state, define)
     if outcome.error is not None:
         raise outcome.error
-    state.log.append(used)
+    state.log.append(used or state.memo[define])
     return outcome.value
 
 
@@ -30,7 +27,18 @@ def evaluate(state: State, define: Define) -> Outcome:
     found = state.memo.get(define)
     if found is not None:
         return found.outcome
+    if state.loan is not None:
+        return _evaluate(state, define)
+    state.borrow()
+    try:
+        return _evaluate(state, define)
+    finally:
+        state.repay()
+
+
+def _evaluate(state: State, define: Define) -> Outcome:
     outer, state.log, depth = state.log, [], state.depth
+    fuel, begun = state.fuel, state.clock()
     try:
         value = _run(state, define)
         outcome = Outcome(define=define, value=value, entries=tidied(state.log))
@@ -38,7 +46,9 @@ def evaluate(state: State, define: Define) -> Outcome:
         outcome = Outcome(define=define, error=_placed(error, define), entries=tidied(state.log))
     finally:
         state.log, state.depth = outer, depth
-    state.memo[define] = Used(outcome, outcome.entries)
+    # What only came too late, because another define had used up the time, may be asked for again.
+    if not isinstance(outcome.error, LimitReached) or not state.active or state.took_most(fuel, begun):
+        state.memo[define] = Used(outcome, outcome.entries)
     return outcome
 
 
@@ -64,7 +74,8 @@ def _run(state: State, define: Define) -> Any:
 
 
 def _placed(error: ReasoningError, define: Define) -> ReasoningError:
-    """The error with the first failing define as its frame."""
+    """The error with the first failing define as its frame, and without what it met: that would hold memory."""
+    error.__traceback__ = error.__context__ = None
     if not error.frame:
         node = define.node.get("expression") or {}
         error.frame = {

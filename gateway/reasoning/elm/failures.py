@@ -30,7 +30,7 @@ def limit(message: str) -> ReasoningError:
 
 
 class LimitReached(ReasoningError):
-    """The budget of the whole evaluation is used up; every later define fails with it too."""
+    """What a define may use of the evaluation's budget is used up."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="elm.limit")

@@ -38,6 +38,20 @@ class Budget:
     """Monotonic seconds, e.g. `time.monotonic`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loan:
+    """What one define that was asked for, and all that it uses, may take of the budget."""
+
+    kept: int
+    """Fuel that is left for the defines after it."""
+    fuel: int
+    seconds: float
+    begun: float
+    """Instant of the clock; 0 without one."""
+    deadline: float
+    """Of the whole evaluation."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
     """What a define came to."""
@@ -115,6 +129,8 @@ class State:
     cache: dict[Any, Any] = field(default_factory=dict)
     """Retrieves, parameters and resolved names of this evaluation."""
     log: list[Any] = field(default_factory=list)
+    loan: Loan | None = None
+    """Of the define that is being evaluated; None between two of them."""
     depth: int = 0
     messages: list[str] = field(default_factory=list)
     """Texts of Message operators, by code only."""
@@ -122,9 +138,36 @@ class State:
     def __post_init__(self) -> None:
         self.offset = self.now.offset
         self.fuel = self.budget.fuel
-        self.checkpoint = self.fuel - _PAUSE
+        self.checkpoint = max(self.fuel - _PAUSE, 0)
         clock = self.budget.clock
         self.deadline = clock() + self.budget.seconds if clock else 0.0
+
+    def clock(self) -> float:
+        """Instant of the clock; 0 without one."""
+        return self.budget.clock() if self.budget.clock else 0.0
+
+    def borrow(self) -> None:
+        """Give one define three quarters of what is left, so that endless logic costs itself and not its neighbours."""
+        now = self.clock()
+        kept, seconds = max(self.fuel, 0) // 4, (self.deadline - now) * 3 / 4
+        self.loan = Loan(kept=kept, fuel=self.fuel - kept, seconds=seconds, begun=now, deadline=self.deadline)
+        self.fuel -= kept
+        self.deadline = now + seconds
+        self.checkpoint = max(self.fuel - _PAUSE, 0)
+
+    def repay(self) -> None:
+        """Put back what the define did not use."""
+        if self.loan is not None:
+            self.fuel = max(self.fuel, 0) + self.loan.kept
+            self.deadline, self.loan = self.loan.deadline, None
+            self.checkpoint = max(self.fuel - _PAUSE, 0)
+
+    def took_most(self, fuel: int, begun: float) -> bool:
+        """Whether what was begun with so much fuel, at that instant, used up half of the loan or more."""
+        loan = self.loan
+        if loan is None or 2 * (fuel - self.fuel) >= loan.fuel:
+            return True
+        return bool(self.budget.clock) and 2 * (self.clock() - begun) >= loan.seconds
 
     def spend(self, amount: int) -> None:
         """Use up work. Raises LimitReached when there is none left or the time is over."""
@@ -135,13 +178,13 @@ class State:
     def _pause(self) -> None:
         if self.fuel < 0:
             raise LimitReached("The payer's logic needs more work than it may use.")
-        self.checkpoint = self.fuel - _PAUSE
+        self.checkpoint = max(self.fuel - _PAUSE, 0)
         self.look()
 
     def look(self) -> None:
         """Look at the clock, e.g. after a step whose work is not counted. Raises LimitReached when time is over."""
         if self.budget.clock and self.budget.clock() > self.deadline:
-            self.fuel = -1
+            self.checkpoint = self.fuel  # the next step looks at the clock again
             raise LimitReached("The payer's logic needs more time than it may use.")
 
     def enter(self) -> None:
