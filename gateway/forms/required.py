@@ -13,6 +13,19 @@ def open_required(sheet: Sheet, addresses: set[str]) -> tuple[str, ...]:
     return tuple(slot.address for slot in sheet.walk() if slot.address in addresses and is_open(slot, addresses))
 
 
+def unanswerable(sheet: Sheet, addresses: set[str]) -> tuple[str, ...]:
+    """Sentences about what must be answered and is not, though the form lets nobody answer it.
+
+    A form may hide a required question for its own logic to fill; when that finds nothing, no person can help.
+    """
+    found = []
+    for slot in sheet.walk():
+        if slot.definition.is_read_only and slot.address in addresses and is_open(slot, addresses):
+            way = "hides it" if slot.definition.is_hidden else "does not let people answer it"
+            found.append(f"Question {slot.address} is required and was not filled, and the form {way}.")
+    return tuple(found)
+
+
 def is_open(slot: Slot, addresses: set[str]) -> bool:
     """Whether this place must be answered and is not."""
     if not slot.definition.is_required or slot.definition.type == "display":

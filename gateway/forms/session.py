@@ -20,6 +20,7 @@ from gateway.forms.launch import LaunchContext
 from gateway.forms.marks import is_private
 from gateway.forms.offers import offered
 from gateway.forms.options import OptionList, expansion_codings, find_value_set, read_options, same_coding
+from gateway.forms.required import unanswerable
 from gateway.forms.scope import Means, Scope
 from gateway.forms.slots import Sheet, Slot, without_empty
 from gateway.forms.switches import decide_enabled
@@ -43,7 +44,8 @@ class Enabled:
 
     addresses: set[str]
     undecided: tuple[str, ...] = ()
-    """Sentences about switches that could not be run; their items are shown and the form is blocked."""
+    """Why the form is blocked as it stands: switches that could not be run (their items are shown), and required
+    questions that nothing fills and nobody may answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +161,7 @@ class FormSession:
             scope = self.scope(sheet, addresses)
             found, undecided = _verdicts(sheet, scope, ruled)
             if found == verdicts:
-                return Enabled(addresses=addresses, undecided=undecided)
+                return Enabled(addresses=addresses, undecided=(*undecided, *unanswerable(sheet, addresses)))
             verdicts = found
         raise InputError("The form's switches do not settle.", code="form.circle")
 

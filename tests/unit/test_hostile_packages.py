@@ -225,9 +225,10 @@ FORMS: dict[str, tuple[list[dict[str, Any]], str]] = {
                 expression("calculatedExpression", "iif(%resource.item.where(linkId='c').exists(), {}, 'x')"),
             ),
         ],
-        "",
+        "form.unsettled",
     ),
     "required but hidden": ([item("a", "string", HIDDEN, required=True)], ""),
+    "required but read-only": ([item("a", "string", required=True, readOnly=True)], ""),
     "unknown type": ([item("a", "hologram", required=True)], ""),
     "scripts in its text": ([item("a", "string", _text=XHTML)], ""),
     "no type": ([{"linkId": "a", "text": "a"}], ""),
@@ -245,10 +246,34 @@ def test_a_bad_form_keeps_what_can_be_filled(items: list[dict[str, Any]], code: 
     assert seconds < SECONDS
 
 
-@pytest.mark.parametrize("name", ["required but hidden", "unknown type"])
-def test_a_form_that_cannot_be_completed_says_so(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("switches in a circle", "Questions of the form switch each other in a circle."),
+        ("required but hidden", "Question a is required and was not filled, and the form hides it."),
+        (
+            "required but read-only",
+            "Question a is required and was not filled, and the form does not let people answer it.",
+        ),
+        ("unknown type", "Question a has a type that is not known here."),
+        ("no type", "Question a has a type that is not known here."),
+        ("two questions of one linkId", "A question has no linkId, or two have the same."),
+    ],
+)
+def test_a_form_that_cannot_be_completed_says_so(name: str, sentence: str, tmp_path: Path) -> None:
     found, _ = filled(tmp_path, bundle(form(PATH, *FORMS[name][0])))
-    assert found["blockers"] or found["open_required"] == ["a"]
+    assert found["blockers"] == [sentence]
+
+
+def test_a_hidden_question_that_is_filled_blocks_nothing(tmp_path: Path) -> None:
+    hidden = item("a", "date", HIDDEN, expression("initialExpression", "%patient.birthDate"), required=True)
+    found, _ = filled(tmp_path, bundle(form(PATH, hidden)))
+    assert (found["blockers"], found["open_required"]) == ([], [])
+
+
+def test_scripts_of_a_form_are_not_in_the_response(tmp_path: Path) -> None:
+    found, _ = filled(tmp_path, bundle(form(PATH, *FORMS["scripts in its text"][0])))
+    assert b"script" not in dump_json(found)
 
 
 def test_a_draft_of_another_patient_is_left_out_whole(tmp_path: Path) -> None:
@@ -263,6 +288,7 @@ def test_a_draft_of_another_patient_is_left_out_whole(tmp_path: Path) -> None:
     assert answers(found) == {"path": ["1950-01-01"], "note": []}
     assert b"Foreign words" not in dump_json(found)
     assert any("another patient" in sentence for sentence in found["findings"])
+    assert [problem["code"] for problem in found["problems"]] == ["draft.not-ours"]
 
 
 def _require_silence(found: dict[str, Any]) -> None:
