@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -177,6 +178,17 @@ class PilotSettings(Section):
     """Reference in the EHR of whoever coordinates conservative care, e.g. `PractitionerRole/1`; owns the Tasks."""
 
 
+class MeasureSettings(Section):
+    """What an operator adds to the measures, because no gateway sees it."""
+
+    claims: Path | None = None
+    """CSV of claims from billing (docs/measures.md); empty: revenue at risk, audits and recoveries are not recorded."""
+    staff_minutes: Path | None = None
+    """CSV of active staff minutes per request (docs/measures.md); empty: not recorded."""
+    appeal_cost: Decimal | None = Field(default=None, ge=0)
+    """Cost of one appeal, added to revenue at risk; empty: appeals are left out."""
+
+
 class DemoSettings(Section):
     """The demonstration."""
 
@@ -208,6 +220,7 @@ class Settings(Section):
     """EHRs that may call the CDS services, by a name of yours."""
     payers: PayerSettings = PayerSettings()
     rules: RuleSettings = RuleSettings()
+    measures: MeasureSettings = MeasureSettings()
     pilot: PilotSettings = PilotSettings()
     demo: DemoSettings = DemoSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
