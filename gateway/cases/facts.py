@@ -44,6 +44,20 @@ class FormFact:
     """Digest of the answers of an earlier round, around which this one is filled; empty for none."""
     value_sets: tuple[str, ...] = ()
     """Digests of value sets that the payer expanded for this form, beside those of its package."""
+    part: int = 0
+    """Which form of that package: 0 is the main one, others came beside it."""
+    received_at: str = ""
+    """When the package came, by the payer's clock, ISO instant; what is asked for as changed since."""
+    looked_at: str = ""
+    """When the payer was last asked for it, by our clock, ISO instant."""
+    effective_until: str = ""
+    """Last day the form is in force, as far as the payer wrote it; empty when it is open."""
+    content: str = ""
+    """Digest of questions and logic; the same digest means that nothing changed."""
+    is_ended: bool = False
+    """Out of force, and the payer has no other: a person has to ask it."""
+    replaced: str = ""
+    """The form of which `earlier` holds the answers, where it is another: package digest, position and part."""
     faults: str = ""
     """Fingerprint of the faults of the form that the payer is told about; empty while it has none."""
     report: str = ""
@@ -132,6 +146,10 @@ class Facts:
     """Whether the payer was asked for its forms."""
     forms: tuple[FormFact, ...] = ()
     """The payer's forms."""
+    forms_look: bool = False
+    """Whether the payer has to be asked what changed of its forms."""
+    superseded: tuple[str, ...] = ()
+    """Drafts that were replaced or ran out and have to be marked as stopped: form id and digest."""
     document: str = ""
     """Digest of the sealed document Bundle."""
     submission_id: str = ""

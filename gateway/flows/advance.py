@@ -21,6 +21,7 @@ from gateway.flows import (
     care_steps,
     evaluate,
     extract,
+    form_fetch,
     form_reports,
     forms,
     intercept_signed,
@@ -53,7 +54,9 @@ STEPS: dict[str, Step] = {
     "find-signed": intercept_signed.look,
     "ask-payer": need.ask_payer,
     "check-rules": evaluate.check_rules,
-    "fetch-forms": forms.fetch,
+    "fetch-forms": form_fetch.fetch,
+    "refresh-forms": form_fetch.refresh,
+    "stop-drafts": form_fetch.stop_drafts,
     "populate": forms.populate_next,
     "assemble": packet.assemble,
     "release": submit.release,
@@ -65,7 +68,10 @@ STEPS: dict[str, Step] = {
     "write-back": write_back.write_back,
     "report-form-errors": form_reports.send,
 }
-BESIDE: dict[str, Callable[[Facts], Facts]] = {"report-form-errors": form_reports.given_up}
+BESIDE: dict[str, Callable[[Services, Facts], Facts]] = {
+    "report-form-errors": form_reports.given_up,
+    "refresh-forms": form_fetch.given_up,
+}
 """Steps that hold up nothing: after the last try the case goes on without them, with these facts."""
 MOST_STEPS = 40
 """Steps one job takes at most; a case that wants more is taken up by the next job."""
@@ -73,6 +79,8 @@ WATCH_EVERY = timedelta(days=1)
 """How often a pended case is looked at while the payer says nothing."""
 OVERDUE = "The payer's time to decide is over; ask it where the request stands."
 """Sentence for a pend past its deadline."""
+RELEASE = "Review the packet and release it."
+"""Sentence for a packet that waits for a person."""
 BROKEN = "The gateway failed on this step; tell whoever runs it, then check the case again."
 """Sentence for an error that nobody expected."""
 _S = CaseState
@@ -118,7 +126,8 @@ def _go_on(services: Services, case: CaseRow, facts: Facts) -> bool:
 
 def decide_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
     """The next step of the case, or None when it rests: its own work first, then what EHR and payer must be told."""
-    own = _own_step(services, case, facts) or ("care" if care_steps.is_due(services, case, facts) else None)
+    own = "stop-drafts" if facts.superseded else _own_step(services, case, facts)
+    own = own or ("care" if care_steps.is_due(services, case, facts) else None)
     own = own or ("write-back" if _may_write_back(facts) else None)
     return own or ("report-form-errors" if form_reports.waiting(facts.forms) else None)
 
@@ -138,7 +147,8 @@ def _own_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
         return _first((("extract", not facts.snapshot), ("ask-payer", not facts.need), ("check-rules", True)))
     if state is _S.DOCUMENTING:
         waiting = any(not form.response for form in facts.forms)
-        return _first((("fetch-forms", not facts.forms_fetched), ("populate", waiting)))
+        again = facts.forms_fetched and form_fetch.is_due(services, facts)
+        return _first((("fetch-forms", not facts.forms_fetched), ("refresh-forms", again), ("populate", waiting)))
     if state is _S.READY:
         if not facts.document:
             return "assemble"
@@ -236,7 +246,7 @@ def _ask_person(services: Services, case: CaseRow, facts: Facts, step: str, sent
     """
     get_logger().warning("step-given-up", case_id=case.case_id, stage=step)
     if step in BESIDE:
-        _quietly(lambda: ledger.set_waiting(services, case, BESIDE[step](facts), services.clock.now()))
+        _quietly(lambda: ledger.set_waiting(services, case, BESIDE[step](services, facts), services.clock.now()))
         return
     if step == "write-back":
         _quietly(lambda: _leave(services, case, facts, sentence))
@@ -267,11 +277,23 @@ def _rest(services: Services, case: CaseRow, facts: Facts) -> None:
         _keep_held(services, case, facts, now)
     elif case.state == _S.PENDED:
         _keep_pended(services, case, facts, now)
+    elif case.state == _S.READY and case.move != "us":
+        _keep_ready(services, case, facts)
     elif (look_at := intercept_signed.look_time(case, facts)) is not None:
         if case.due_at != look_at:
             _quietly(lambda: ledger.set_waiting(services, case, replace(facts, wait=""), look_at))
     elif case.due_at is not None and case.due_at <= now:
         _quietly(lambda: ledger.set_waiting(services, case, replace(facts, wait=""), None))
+
+
+def _keep_ready(services: Services, case: CaseRow, facts: Facts) -> None:
+    """A sealed packet that does not leave by itself is a person's move, with the reasons why it waits."""
+    release = submit.decide(services, case, facts)
+    sentences = [*release.reasons, *([RELEASE] if release.person_may_release else [])]
+    changes = {"move": "us", "next_action": " ".join(sentences)}
+    rested = replace(facts, wait="")
+    due_at = case.due_at if case.due_at and case.due_at > services.clock.now() else None
+    _quietly(lambda: ledger.set_waiting(services, case, rested, due_at, changes=changes))
 
 
 def _keep_held(services: Services, case: CaseRow, facts: Facts, now: datetime) -> None:

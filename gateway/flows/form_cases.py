@@ -26,6 +26,7 @@ from gateway.flows.packet import own_key
 from gateway.flows.services import Services
 from gateway.forms import adaptive
 from gateway.forms.launch import LaunchContext
+from gateway.forms.parts import forms_of
 from gateway.forms.populate import Draft
 from gateway.forms.session import FormSession
 from gateway.policy.access import CaseFacts, require_access
@@ -35,13 +36,23 @@ from gateway.reasoning.record import RecordSnapshot, reference_of
 from gateway.store.rows import CaseRow
 
 _S = CaseState
+OUT_OF_FORCE = (
+    "The payer's form is no longer in force and it sent no other; it was told so. Ask it for the current one."
+)
 CONTINUE = "Continue the payer's form: this sends your answers to the payer, who then asks the next questions."
 
 
 def load_received(services: Services, case: CaseRow, form: FormFact) -> FormPackageParts:
     """The package a form came in, read again from its exact bytes."""
-    answer = read_package_answer(parse_json(ledger.load_object(services, case, form.package)))
-    return with_codes(services, case, answer.packages[form.position], form.value_sets)
+    return with_codes(
+        services, case, load_part(services, case, form.package, form.position, form.part), form.value_sets
+    )
+
+
+def load_part(services: Services, case: CaseRow, package: str, position: int, part: int) -> FormPackageParts:
+    """One form of a package answer: the package at a position, the form in it by number."""
+    answer = read_package_answer(parse_json(ledger.load_object(services, case, package)))
+    return forms_of(answer.packages[position])[part]
 
 
 def load_package(services: Services, case: CaseRow, form: FormFact) -> FormPackageParts:
@@ -185,6 +196,8 @@ def todo(facts: Facts) -> str:
     waiting = [form.title for form in facts.forms if form.status != "completed"]
     if not waiting:
         return "The forms are complete."
+    if any(form.is_ended for form in facts.forms if form.status != "completed"):
+        return OUT_OF_FORCE
     if open_count:
         return f"Answer {open_count} open question{'s' if open_count != 1 else ''} of the payer's form."
     if all(form.is_adaptive for form in facts.forms if form.status != "completed"):

@@ -20,6 +20,7 @@ from gateway.fhir.json import parse_json
 from gateway.flows.logic import MAX_FILE, IsolatedDefines
 from gateway.forms.complete import in_order
 from gateway.forms.launch import LaunchContext
+from gateway.forms.parts import forms_of
 from gateway.forms.populate import AnswerTrace, Draft, populate
 from gateway.forms.session import FormSession, response_as_sent
 from gateway.profiles.dtr_guide import dtr_guide
@@ -100,17 +101,9 @@ def read_chart(body: Json) -> RecordSnapshot:
 
 def _forms(answer: PackageAnswer) -> Iterator[tuple[str, FormPackageParts]]:
     """Every form of a package: the main one, then those that come with it and ask something."""
-    for parts in answer.packages:
-        yield "main", parts
-        for further in parts.sub_questionnaires:
-            if further.get("item"):
-                own = (one for one in further.get("contained") or () if one.get("resourceType") == "ValueSet")
-                yield (
-                    "further",
-                    FormPackageParts(
-                        questionnaire=further, libraries=parts.libraries, value_sets=(*own, *parts.value_sets)
-                    ),
-                )
+    for package in answer.packages:
+        for number, parts in enumerate(forms_of(package)):
+            yield ("further" if number else "main"), parts
 
 
 def _ids(name: str) -> Callable[[], str]:

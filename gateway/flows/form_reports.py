@@ -108,7 +108,7 @@ def send(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     return ledger.append(services, case, act, facts=changed)
 
 
-def given_up(facts: Facts) -> Facts:
+def given_up(services: Services, facts: Facts) -> Facts:
     """The facts without the report that could not be delivered; the faults stay known, so none is made anew."""
     form = waiting(facts.forms)
     kept = facts.succeeded("report-form-errors")

@@ -13,19 +13,17 @@ from typing import Any
 import provenance
 from gateway.cases.facts import Facts, FormFact, read_facts
 from gateway.cases.states import CaseState
-from gateway.clients.payer import Exchange
-from gateway.errors import InputError, PayerRejected, PayerUnreadable
+from gateway.errors import Conflict, InputError, PartnerError
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
-from gateway.flows import form_reports, ledger, request
+from gateway.flows import form_fetch, form_reports, ledger
 from gateway.flows.actors import Actor
-from gateway.flows.extract import Snapshot, load_snapshot, references_in
+from gateway.flows.extract import load_snapshot
 from gateway.flows.form_cases import (
     after_forms,
     answer_ids,
     author_of,
     digest_of,
-    evaluator_of,
     guide_of,
     launch_of,
     load_package,
@@ -38,7 +36,6 @@ from gateway.flows.form_cases import (
     trace_of,
 )
 from gateway.flows.ledger import Act, Item
-from gateway.flows.logic_codes import fetch_codes
 from gateway.flows.services import Services
 from gateway.forms import adaptive
 from gateway.forms.answers import set_answer
@@ -47,44 +44,9 @@ from gateway.forms.populate import populate
 from gateway.forms.session import FormSession
 from gateway.forms.view import FormView, form_view
 from gateway.policy.access import CaseFacts, require_access
-from gateway.profiles.dtr_package import PackageAnswer, read_package_answer
 from gateway.store.rows import CaseRow
 
 _S = CaseState
-
-
-def fetch(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
-    """Ask the payer for the forms its coverage answer wants. Raises PayerError.
-
-    No form in the answer does not mean that nothing is needed: a person looks, unless nothing was to be
-    documented anyway.
-    """
-    guide = guide_of(services, case)
-    snapshot = load_snapshot(services, case, facts)
-    parameters = guide.build_package_parameters(
-        snapshot.require(case.coverage_reference).resource,
-        request.with_coverage_information(services, case, facts, snapshot),
-        _referenced(case, snapshot),
-        facts.questionnaires,
-        facts.assertion_id or None,
-    )
-    exchange = services.payer(case.payer).questionnaire_package(dump_json(parameters))
-    answer = _read(exchange)
-    package = Item.body(exchange.response_bytes, exchange.media_type or "application/fhir+json")
-    codes = [fetch_codes(services, case.payer, parts) for parts in answer.packages]
-    found = _form_facts(answer, package.digest, facts.forms, codes)
-    act = Act(
-        verb="form-receive",
-        about=(package,),
-        sources=(Item.body(exchange.request_bytes), *{item.digest: item for items in codes for item in items}.values()),
-        payer=services.payer_row(case.payer).name,
-        note={"count": len(found), "form": ", ".join(form.canonical for form in found)[:200]},
-    )
-    changed = replace(facts.succeeded("fetch-forms"), forms_fetched=True, forms=found)
-    if found:
-        return ledger.append(services, case, act, facts=changed)
-    sentence = "The payer wants documentation but sent no form; read its message and ask by phone."
-    return ledger.append(services, case, act, facts=changed, to=_S.NEEDS_ATTENTION, next_action=sentence)
 
 
 def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
@@ -96,12 +58,13 @@ def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     snapshot = load_snapshot(services, case, facts)
     parts, launch = load_package(services, case, form), launch_of(services, case, snapshot)
     earlier = ledger.load_object(services, case, form.earlier) if form.earlier else None
-    evaluator = evaluator_of(services, case, parts, launch, snapshot.record)
+    session = session_of(services, case, parts, snapshot)
+    evaluator = session.evaluator
     draft = populate(
         parts,
         launch,
         snapshot.record,
-        {**parse_json(earlier), "status": "in-progress"} if earlier else None,
+        form_fetch.resumed(services, case, form, session),
         services.clock.now(),
         services.new_id,
         evaluator,
@@ -167,6 +130,7 @@ def complete(services: Services, actor: Actor, case_id: str, form_id: str) -> Ca
         if form.is_adaptive:
             text = "The payer's service completes this form; ask it for the next questions."
             raise InputError(text, code="form.adaptive", status=422)
+        _require_current(services, case, facts, form)
         before = ledger.load_object(services, case, form.response)
         parts = load_package(services, case, form)
         snapshot = load_snapshot(services, case, facts)
@@ -190,6 +154,24 @@ def complete(services: Services, actor: Actor, case_id: str, form_id: str) -> Ca
         return ledger.append(services, case, act, facts=changed, to=to, next_action="" if to else todo(changed))
 
     return ledger.retry_on_conflict(once)
+
+
+def _require_current(services: Services, case: CaseRow, facts: Facts, form: FormFact) -> None:
+    """Look at the payer for a newer form before one is completed that came long ago; Conflict where there is one.
+
+    A payer that cannot be asked does not hold anybody up.
+    """
+    if not form_fetch.is_resumed(services, form):
+        return
+    try:
+        now = form_fetch.refresh(services, case, facts)
+    except PartnerError:
+        return
+    current = read_facts(now.facts).form(form.form_id)
+    if current is None or current.response != form.response:
+        text = "The payer changed this form since it came; it is filled anew with your answers. Look at it again."
+        raise Conflict(text, code="form.changed")
+    raise Conflict("The form was looked for anew.", code="conflict.form")  # begin again with the case as it is now
 
 
 def show_forms(services: Services, actor: Actor, case_id: str) -> list[dict[str, Any]]:
@@ -261,52 +243,5 @@ def keep_answers(
             answered=sum(bool(answer.value) for answer in draft.answers),
         )
     )
+    changed = replace(changed, forms_look=changed.forms_look or form_fetch.is_resumed(services, form))
     return ledger.append(services, case, act, facts=changed, next_action=todo(changed), objects=reports)
-
-
-def _read(exchange: Exchange) -> PackageAnswer:
-    if not exchange.is_success:
-        raise PayerRejected(
-            f"The payer answered the request for forms with HTTP {exchange.status}.",
-            http_answer=exchange.status,
-            body=exchange.response_bytes,
-            retry_after_seconds=exchange.retry_after_seconds,
-        )
-    try:
-        return read_package_answer(parse_json(exchange.response_bytes) if exchange.response_bytes.strip() else None)
-    except InputError:
-        raise PayerUnreadable("The payer's forms cannot be read.", body=exchange.response_bytes) from None
-
-
-def _form_facts(
-    answer: PackageAnswer, package: str, before: Sequence[FormFact], codes: Sequence[Sequence[Item]]
-) -> tuple[FormFact, ...]:
-    """The forms of an answer; one that the case had before keeps its id and the answers of people."""
-    known = {form.canonical: form for form in before if form.response or form.earlier}
-    last = max((int(form.form_id) for form in known.values()), default=0)
-    found = []
-    for position, parts in enumerate(answer.packages):
-        earlier = known.pop(parts.canonical, None)
-        last += earlier is None
-        title = str(parts.questionnaire.get("title") or parts.questionnaire.get("name") or "Payer form")
-        found.append(
-            FormFact(
-                form_id=earlier.form_id if earlier else str(last),
-                canonical=parts.canonical,
-                title=title,
-                package=package,
-                position=position,
-                value_sets=tuple(item.digest for item in codes[position]),
-                earlier=(earlier.response or earlier.earlier) if earlier else "",
-                is_adaptive=adaptive.is_adaptive(parts),
-            )
-        )
-    return tuple(found)
-
-
-def _referenced(case: CaseRow, snapshot: Snapshot) -> list[Json]:
-    """Patient and people that the order points to; never what it cites as support (spec/dtr.md §4.1)."""
-    order = snapshot.require(case.order_reference).resource
-    named = {key: order[key] for key in ("subject", "requester", "performer") if key in order}
-    found = [snapshot.get(reference) for reference in references_in(named)]
-    return [item.resource for item in found if item is not None]
