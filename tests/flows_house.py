@@ -44,6 +44,7 @@ from gateway.jobs.sweep import Sweep
 from gateway.settings import Settings
 from gateway.store.rows import CaseRow, EventRow
 from payer_endpoints.harness import HarnessConfig, create_harness_app
+from tests import cds_caller
 
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 EHR_URL = "http://127.0.0.1:9/fhir"
@@ -294,6 +295,7 @@ def _settings(folder: Path) -> Settings:
                 "ada": client("ada", "auditor"),
                 "otto": client("otto", "system", tenant="other"),
             },
+            "cds_clients": {"our-ehr": {"issuer": cds_caller.ISSUER, "jwks_file": cds_caller.key_file(_keys())}},
         }
     )
 

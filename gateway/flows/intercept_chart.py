@@ -23,7 +23,7 @@ from gateway.flows.intercept_budget import Budget
 from gateway.flows.intercept_house import house_of
 from gateway.flows.services import Services
 from gateway.logs import get_logger
-from gateway.profiles.crd_services import CHART_KEYS
+from gateway.profiles.crd_services import CHART_KEYS, ROLES_KEY
 from gateway.profiles.crd_serving import HookCall, is_id, is_searched, prefetched
 from gateway.reasoning.record import RecordSnapshot, reference_of
 
@@ -154,7 +154,8 @@ def _around(ehr: EhrClient, found: dict[str, Json], call: HookCall) -> list[tupl
     reads: list[tuple[str, Read]] = [
         (reference.partition("/")[0], _follow(ehr, reference)) for reference in wanted if reference not in found
     ]
-    if not any(reference.startswith("PractitionerRole/") for reference in found):
+    has_roles = any(reference.startswith("PractitionerRole/") for reference in found)
+    if not has_roles and not is_searched(call.prefetch.get(ROLES_KEY, _ABSENT)):
         people = [reference for reference in wanted if reference.startswith("Practitioner/")]
         reads += [("PractitionerRole", _roles(ehr, person)) for person in people]
     return [*reads, *_attestations(ehr, found)]

@@ -52,6 +52,8 @@ CHART_KEYS: Mapping[str, str] = {
 }
 """Prefetch key → type of the chart that is searched by patient."""
 _ORDERS = "context.draftOrders.entry.resource"
+ROLES_KEY = "requesterRoles"
+"""Prefetch key of the roles of those who order, where an order names the person alone."""
 _PEOPLE = {
     "practitionerRoles": f"PractitionerRole?_id={{{{{_ORDERS}.ofType(ServiceRequest).requester.resolve()"
     f".ofType(PractitionerRole).id|{_ORDERS}.ofType(DeviceRequest).requester.resolve().ofType(PractitionerRole).id}}}}",
@@ -59,6 +61,8 @@ _PEOPLE = {
     f".resolve().id|{_ORDERS}.ofType(ServiceRequest).requester.resolve().ofType(Practitioner).id}}}}",
     "organizations": "Organization?_id={{%practitionerRoles.entry.resource.ofType(PractitionerRole).organization"
     ".resolve().id|%coverage.entry.resource.ofType(Coverage).payor.resolve().ofType(Organization).id}}",
+    ROLES_KEY: f"PractitionerRole?practitioner={{{{{_ORDERS}.ofType(ServiceRequest).requester.resolve()"
+    ".ofType(Practitioner).id}}&_include=PractitionerRole:organization&_include=PractitionerRole:location",
     "locations": "Location?_id={{%practitionerRoles.entry.resource.ofType(PractitionerRole).location.resolve().id}}",
 }
 PREFETCH: Mapping[str, str] = {

@@ -245,7 +245,8 @@ def test_our_own_client_reads_our_discovery_and_fills_its_templates() -> None:
         return found if found is None or "/" in query else {"resourceType": "Bundle", "entry": [{"resource": found}]}
 
     fill_prefetch(service.prefetch, {"patientId": "p", "draftOrders": _bundle(order)}, find)
-    assert {f"{kind}?patient=p" for kind in CHART_KEYS.values()} < set(asked)
+    assert {f"{kind}?patient=p" for kind in CHART_KEYS.values()} <= {query.partition("&")[0] for query in asked}
+    assert "ClinicalImpression?patient=p&_revinclude=Provenance:target" in asked
     assert {"Organization?_id=payer", "Practitioner?_id=d", "Location?_id=l", "Patient/p"} < set(asked)
 
 
