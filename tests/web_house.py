@@ -257,9 +257,12 @@ def with_chart(services: Services, case: CaseRow, *resources: Mapping[str, Any],
     )
 
 
-def with_form(services: Services, case: CaseRow, questionnaire: Mapping[str, Any] = QUESTIONNAIRE) -> CaseRow:
-    """The case with a payer form, filled from the chart, and waiting for people."""
-    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": questionnaire}]}
+def with_form(
+    services: Services, case: CaseRow, questionnaire: Mapping[str, Any] = QUESTIONNAIRE, *more: Mapping[str, Any]
+) -> CaseRow:
+    """The case with a payer form, filled from the chart, that waits for people. `more` is in its package too."""
+    entries = [{"resource": one} for one in (questionnaire, *more)]
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
     package = Item.body(dump_json(bundle))
     form = FormFact(
         form_id="1",
