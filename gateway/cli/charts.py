@@ -76,6 +76,9 @@ def audit(
     """
     _require_sense(paths, rules, is_all, ehr, codes, since)
     loaded = load_settings(settings)
+    if ehr and ehr not in loaded.ehr:
+        known = ", ".join(loaded.ehr) or "none"
+        raise typer.BadParameter(f"this EHR is not in the settings; there is: {known}", param_hint="--ehr")
     plan = open_plan(
         loaded.rules.directories,
         zone=loaded.tenant.practice_zone,

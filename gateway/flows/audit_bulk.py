@@ -182,14 +182,15 @@ def _patients(resource: Json) -> set[str]:
 
 
 _FAULTS: Final = {
-    "bulk.line": "cannot be read as FHIR resources; export them again",
-    "bulk.size": f"are longer than {MAX_BYTES // 1024 // 1024} MB; export them again",
-    "bulk.no-patient": "name no patient, so that they belong to no chart; export them again",
+    "bulk.line": "cannot be read as FHIR resources",
+    "bulk.size": f"are longer than {MAX_BYTES // 1024 // 1024} MB",
+    "bulk.no-patient": "name no patient and belong to no chart",
 }
 
 
 def _fault_row(path: str, fault: str, rows: list[int]) -> ChartRow:
-    message = f"{len(rows)} line{'s' if len(rows) > 1 else ''} of the export {_FAULTS[fault]}. First: line {rows[0]}."
+    first = f"{len(rows)}, the first is line {rows[0]}"
+    message = f"Lines of the export that {_FAULTS[fault]}: {first}. Correct the export and audit it again."
     return refused(Path(path).stem, path, fault, message)
 
 

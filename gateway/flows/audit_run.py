@@ -154,6 +154,7 @@ class _Workers:
         self._made = (plan, shared)
         self._count = count
         self._pool = self._open(count)
+        self._lonely: ProcessPoolExecutor | None = None
 
     def _open(self, count: int) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
@@ -164,32 +165,33 @@ class _Workers:
         try:
             return self._pool.submit(_batch, batch)
         except BrokenProcessPool:
-            self._renew()
+            self._pool.shutdown()
+            self._pool = self._open(self._count)
             return self._pool.submit(_batch, batch)
 
     def results(self, batch: Sequence[Source], waiting: Future[list[Outcome]]) -> list[Outcome]:
-        """The outcomes of a batch; where its process died, each chart is tried in a process of its own."""
+        """The outcomes of a batch; where its process died, its charts are tried again one by one."""
         try:
             return waiting.result()
         except BrokenProcessPool:
-            return [self._alone(source) for source in batch]
+            return self._one_by_one(batch)
 
-    def _alone(self, source: Source) -> Outcome:
-        pool = self._open(1)
-        try:
-            return pool.submit(_batch, [source]).result()[0]
-        except BrokenProcessPool:
-            return Outcome(rows=(refused(source.name, source.path, "chart.crashed", _CRASHED),))
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _renew(self) -> None:
-        self.close()
-        self._pool = self._open(self._count)
+    def _one_by_one(self, batch: Sequence[Source]) -> list[Outcome]:
+        found = []
+        for source in batch:
+            self._lonely = self._lonely or self._open(1)
+            try:
+                found += self._lonely.submit(_batch, [source]).result()
+            except BrokenProcessPool:
+                found.append(Outcome(rows=(refused(source.name, source.path, "chart.crashed", _CRASHED),)))
+                self._lonely.shutdown()
+                self._lonely = None
+        return found
 
     def close(self) -> None:
         """End the processes; what was not begun is dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in filter(None, (self._pool, self._lonely)):
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _by_workers(

@@ -93,20 +93,19 @@ class NotAChart(InputError):
 
 def find_sources(paths: Sequence[Path]) -> Found:
     """What is behind files and folders, folders with everything below them. InputError for one that is not there."""
-    charts: list[FileSource] = []
-    exports: dict[str, list[str]] = {}
-    for path in dict.fromkeys(paths):
+    charts: dict[str, FileSource] = {}
+    exports: dict[str, set[str]] = {}
+    for path in paths:
         if not path.exists():
             raise InputError(f"{path} is not there.", code="usage.path")
         for file, is_named in [(path, True)] if not path.is_dir() else _below(path):
             if file.suffix.lower() in LINES:
-                exports.setdefault(str(file.parent), []).append(str(file))
-            else:
-                charts.append(FileSource(name=file.stem, path=str(file), is_named=is_named))
-    unique = {chart.path: chart for chart in reversed(charts)}
+                exports.setdefault(str(file.parent), set()).add(str(file))
+            elif str(file) not in charts or is_named:
+                charts[str(file)] = FileSource(name=file.stem, path=str(file), is_named=is_named)
     return Found(
-        charts=tuple(reversed(unique.values())),
-        exports=tuple((folder, tuple(sorted(set(files)))) for folder, files in exports.items()),
+        charts=tuple(charts.values()),
+        exports=tuple((folder, tuple(sorted(files))) for folder, files in exports.items()),
     )
 
 
