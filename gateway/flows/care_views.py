@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from gateway.cases.states import CaseState
 from gateway.clinical.protocol import packaged_protocol
 from gateway.clock import write_instant
 from gateway.errors import NotFound
@@ -16,7 +17,7 @@ from gateway.flows.care import find_timer
 from gateway.flows.care_calendar import WATCH
 from gateway.flows.care_facts import TimerFacts, pending, read_facts
 from gateway.flows.services import Services
-from gateway.policy.access import require_access
+from gateway.policy.access import CaseFacts, decide_access, require_access
 from gateway.store.care_rows import DueRow, TimerRow, TimerState
 from gateway.store.rows import CaseRow
 
@@ -180,6 +181,18 @@ def _next(row: DueRow | None, zone: str) -> dict[str, Any] | None:
         return None
     local: datetime = row.due_at.astimezone(ZoneInfo(zone))
     return {"name": row.name, "title": title_of(row.name), "day": row.day, "due_on": local.date().isoformat()}
+
+
+def allowed(actor: Actor, case: CaseRow) -> frozenset[str]:
+    """What the person may do about conservative care of the case as it stands: names of the access table."""
+    about = CaseFacts(tenant=case.tenant_id, state=CaseState(case.state))
+    names = ("care.start", "care.sign", "care.cancel", "care.upload")
+    return frozenset(name for name in names if decide_access(actor.caller, name, about).allowed)
+
+
+def adherence_prompt() -> int:
+    """Per cent of covered days below which people are prompted; never a verdict."""
+    return packaged_protocol().adherence_prompt_percent
 
 
 def state_named(name: str) -> TimerState | None:

@@ -16,7 +16,17 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import NotFound
-from gateway.web import audit, audit_pages, case_actions, case_pages, form_pages, red_flag_pages, sign_in, worklist
+from gateway.web import (
+    audit,
+    audit_pages,
+    care_pages,
+    case_actions,
+    case_pages,
+    form_pages,
+    red_flag_pages,
+    sign_in,
+    worklist,
+)
 from gateway.web.page import Handler, Page, endpoint
 from gateway.web.passwords import Brake
 from gateway.web.rendering import STATIC, static_file
@@ -57,6 +67,14 @@ CLOSED: Sequence[Line] = (
     ("GET", "/cases/{case_id}/red-flag/{slug}/attest", red_flag_pages.confirm),
     ("POST", "/cases/{case_id}/red-flag/{slug}/attest", red_flag_pages.act),
     ("POST", "/cases/{case_id}/red-flag/{slug}/write", red_flag_pages.write),
+    ("GET", "/care", care_pages.show_list),
+    ("GET", "/cases/{case_id}/timer", care_pages.show_timer),
+    ("POST", "/cases/{case_id}/timer", care_pages.start),
+    ("POST", "/cases/{case_id}/timer/sign", care_pages.sign),
+    ("POST", "/cases/{case_id}/timer/cancel", care_pages.cancel),
+    ("POST", "/cases/{case_id}/timer/visits", care_pages.hand_in),
+    ("GET", "/cases/{case_id}/timer/visits/{upload_id}", care_pages.show_visits),
+    ("POST", "/cases/{case_id}/timer/visits/{upload_id}", care_pages.decide_visits),
     ("GET", "/cases/{case_id}/verify", audit.verify),
     ("GET", "/cases/{case_id}/evidence", audit.download),
 )

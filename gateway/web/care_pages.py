@@ -1,0 +1,193 @@
+"""Conservative care: the coordinator's list, and the timer of one case from its start to its end.
+
+Nothing is ticked and no drug is chosen beforehand. What a start would make is shown before it is made, and visits of
+another clinic are shown before they count. Source: spec/clinical.md §1.8, §2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Final
+
+from starlette.responses import Response
+
+from gateway.errors import Conflict, EhrError, GatewayError, InputError
+from gateway.flows import care, care_upload, care_views, desk
+from gateway.web.case_actions import conflict
+from gateway.web.case_pages import head
+from gateway.web.page import Page
+
+DONE: Final = {
+    "started": "Conservative care is started. Its drafts are being written to the EHR; a clinician signs them.",
+    "signed": "Signed. The plan and the orders you kept become active in the EHR.",
+    "cancelled": "Conservative care is ended. The case stays on hold.",
+    "counted": "The visits are being written to the EHR and count from there.",
+    "discarded": "The visits were discarded. The file and the history are kept.",
+}
+"""Sentence after an act, by the word in the address."""
+MAX_REASON: Final = 400
+CHOOSE_FILE: Final = "Choose a file."
+ORDERS: Final = ("drug", "referral")
+"""Drafts that a clinician signs one by one."""
+
+
+def show_list(page: Page) -> Response:
+    """Every timer in a state: day, sessions, covered days, scores, what is due, what is missing."""
+    state = care_views.state_named(page.query("state")) or "running"
+    return page.show(
+        "care_list.html",
+        lines=care_views.list_timers(page.services, page.who.actor, state),
+        state=state,
+        states=care_views.STATES,
+        prompt=care_views.adherence_prompt(),
+        title_of=care_views.title_of,
+    )
+
+
+def show_timer(page: Page) -> Response:
+    """The timer of a case; where none runs, what starting one asks and makes."""
+    return _timer(page)
+
+
+def start(page: Page) -> Response:
+    """Start the timer with what was confirmed on the page."""
+    form = page.form
+    try:
+        said = care.Confirmation(
+            negative=frozenset(form.all("negative")),
+            choice=form.one("drug"),
+            reported=form.one("takes"),
+            reported_since=_day(form.one("takes-since")),
+            reported_as_needed=form.one("takes-needed") != "no",
+        )
+        care.start(page.services, page.who.actor, page.part("case_id"), said)
+    except (InputError, EhrError) as error:
+        return _timer(page, error.diagnostics(), 422)
+    except Conflict as error:
+        return _conflict(page, error)
+    return page.go(f"{_address(page)}?done=started")
+
+
+def sign(page: Page) -> Response:
+    """A clinician signs the drafts; orders that are not ticked are declined."""
+    keys = frozenset(page.form.all("order")) & set(ORDERS)
+    return _act(page, "signed", lambda: care.sign(page.services, page.who.actor, page.part("case_id"), keys))
+
+
+def cancel(page: Page) -> Response:
+    """End the timer with a reason."""
+    reason = page.form.one("reason").strip()
+    if len(reason) > MAX_REASON:
+        return _timer(page, f"Use at most {MAX_REASON} characters.", 422)
+    return _act(page, "cancelled", lambda: care.cancel(page.services, page.who.actor, page.part("case_id"), reason))
+
+
+def hand_in(page: Page) -> Response:
+    """Take a file of visits and show what it would add."""
+    files = page.form.files.get("visits", ())
+    if not files:
+        return _timer(page, CHOOSE_FILE, 422)
+    try:
+        kind = care_upload.media_type_of(files[0].name)
+        preview = care_upload.hand_in(page.services, page.who.actor, page.part("case_id"), files[0].body, kind)
+    except (InputError, EhrError) as error:
+        return _timer(page, error.diagnostics(), 422)
+    except Conflict as error:
+        return _conflict(page, error)
+    return page.go(f"{_address(page)}/visits/{preview.upload.upload_id}")
+
+
+def show_visits(page: Page) -> Response:
+    """What a file would add, visit by visit."""
+    services, actor, case_id = page.services, page.who.actor, page.part("case_id")
+    sheet = desk.open_case(services, actor, case_id)
+    preview = care_upload.show(services, actor, case_id, page.part("upload_id"))
+    fresh = {(visit.day, visit.code) for visit in preview.fresh}
+    return page.show(
+        "care_visits.html",
+        **head(sheet, "timer"),
+        preview=preview,
+        fresh=fresh,
+        may_decide=preview.upload.state == "previewed" and "care.upload" in care_views.allowed(actor, sheet.case),
+    )
+
+
+def decide_visits(page: Page) -> Response:
+    """Count the visits or discard them."""
+    services, actor, case_id = page.services, page.who.actor, page.part("case_id")
+    upload_id = page.part("upload_id")
+    if page.form.one("then") == "count":
+        return _act(page, "counted", lambda: care_upload.confirm(services, actor, case_id, upload_id))
+    return _act(page, "discarded", lambda: care_upload.discard(services, actor, case_id, upload_id))
+
+
+def _act(page: Page, done: str, action: Callable[[], object]) -> Response:
+    try:
+        action()
+    except InputError as error:
+        return _timer(page, error.diagnostics(), 422)
+    except Conflict as error:
+        return _conflict(page, error)
+    return page.go(f"{_address(page)}?done={done}")
+
+
+def _conflict(page: Page, error: Conflict) -> Response:
+    sheet = desk.open_case(page.services, page.who.actor, page.part("case_id"))
+    return conflict(page, sheet, error.diagnostics())
+
+
+def _timer(page: Page, error: str = "", status: int = 200) -> Response:
+    services, actor, case_id = page.services, page.who.actor, page.part("case_id")
+    sheet = desk.open_case(services, actor, case_id)
+    line = care_views.find_line(services, actor, case_id)
+    allowed = care_views.allowed(actor, sheet.case)
+    shown = head(sheet, "timer")
+    if line is not None and line.timer.state == "running":
+        return page.show(
+            "care_timer.html",
+            status,
+            **shown,
+            line=line,
+            details=care_views.details(line),
+            uploads=care_upload.list_uploads(services, actor, case_id),
+            may=allowed,
+            error=error,
+            done=DONE.get(page.query("done"), ""),
+            prompt=care_views.adherence_prompt(),
+            max_reason=MAX_REASON,
+        )
+    proposal, refusal = None, ""
+    if "care.start" in allowed:
+        try:
+            proposal = care.propose(services, actor, case_id)
+        except GatewayError as problem:
+            refusal = problem.diagnostics()
+    return page.show(
+        "care_start.html",
+        status,
+        **shown,
+        line=line,
+        details=care_views.details(line) if line else None,
+        proposal=proposal,
+        refusal=refusal,
+        drugs=sorted(services.concepts.drug, key=lambda drug: drug.name),
+        form=page.form,
+        error=error,
+        done=DONE.get(page.query("done"), ""),
+        no_drug=care.NO_DRUG,
+    )
+
+
+def _address(page: Page) -> str:
+    return f"/cases/{page.part('case_id')}/timer"
+
+
+def _day(text: str) -> date | None:
+    """The day of a date field; None for an empty one. InputError for anything else."""
+    if not text.strip():
+        return None
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise InputError("Write the day as year-month-day, e.g. 2026-03-02.", code="care.day", status=422) from None
