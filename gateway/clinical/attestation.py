@@ -7,7 +7,7 @@ and confirmed, and one with weight in risk adjustment a second word. Source: spe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -113,24 +113,31 @@ def _against(offer: Offer, choices: Choices, others: Sequence[Candidate]) -> Ite
 
 
 def build_condition(
-    offer: Offer, own: dict[str, Any], evidence: Iterable[str], recorder: Json, at: datetime
+    offer: Offer, own: Mapping[str, Any], evidence: Iterable[str], recorder: Json, at: datetime
 ) -> dict[str, Any]:
     """A chosen code as a problem of the patient; `own` holds subject, encounter and onset."""
-    return {
+    coding = [{"system": ICD10_CM, "code": offer.candidate.code}]
+    return build_problem(coding, offer.candidate.label, own, evidence, recorder, at)
+
+
+def build_problem(
+    coding: Sequence[Json], label: str, own: Mapping[str, Any], evidence: Iterable[str], recorder: Json, at: datetime
+) -> dict[str, Any]:
+    """An active, confirmed problem that a clinician recorded and asserts, with the findings it rests on."""
+    details = [{"reference": item} for item in evidence]
+    made: dict[str, Any] = {
         "resourceType": "Condition",
         "clinicalStatus": _status("condition-clinical", "active"),
         "verificationStatus": _status("condition-ver-status", "confirmed"),
         "category": [_status("condition-category", "problem-list-item")],
-        "code": {
-            "coding": [{"system": ICD10_CM, "code": offer.candidate.code}],
-            "text": offer.candidate.label,
-        },
+        "code": {"coding": [dict(item) for item in coding], "text": label},
         **own,
         "recordedDate": at.isoformat(timespec="seconds"),
         "recorder": recorder,
         "asserter": recorder,
-        **({"evidence": [{"detail": details}]} if (details := [{"reference": item} for item in evidence]) else {}),
+        "evidence": [{"detail": details}] if details else [],
     }
+    return {key: value for key, value in made.items() if value}
 
 
 def statement_of(

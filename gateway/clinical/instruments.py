@@ -100,6 +100,10 @@ class Exam(Part):
     """What is always shown beside it."""
     statement: str
     """What a clinician asserts before the order's diagnosis is changed."""
+    diagnosis_label: str
+    """Our own words for the diagnosis that the findings may support."""
+    diagnosis_snomed: str = ""
+    """SNOMED CT code of it; empty for none."""
     redirect: tuple[Redirect, ...] = ()
     """Causes that are coded in place of the diagnosis."""
 

@@ -13,9 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
-import provenance
 from gateway.clinical.attestation import (
     EXPEDITED,
     Choices,
@@ -30,12 +28,12 @@ from gateway.clinical.chart import order_day
 from gateway.clinical.evaluate import Evaluation
 from gateway.clinical.instruments import Instrument, RedFlagTemplate
 from gateway.clinical.instruments_extract import answered_on, extract_observations
-from gateway.errors import AccessError, Conflict, InputError
+from gateway.errors import Conflict, InputError
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows import actions, instruments, ledger
 from gateway.flows.actors import Actor
-from gateway.flows.attest_records import Deed, changed_order, instant_text, put_all, signing_of
+from gateway.flows.attest_records import Deed, changed_order, proof_of, put_all, require_practitioner, signing_of
 from gateway.flows.instruments import Bench, TemplateSheet
 from gateway.flows.instruments_write import EhrShelf, TrialShelf, change_order
 from gateway.flows.ledger import Act, Item
@@ -130,7 +128,7 @@ def attest(
     bench = instruments.open_bench(services, opened.sheet)
     deed = _deed(services, actor, opened, bench, choices, require_person=True)
     _require_sound(services, opened, bench, deed)
-    body = _attestation(services, actor, case, deed)
+    body = _attestation(actor, deed)
     _record(services, actor, opened, deed, body)
     return finish(services, actor, case_id, slug)
 
@@ -141,7 +139,7 @@ def _require_sound(services: Services, opened: TemplateSheet, bench: Bench, deed
     problems += check_choices(deed.offers, deed.choices)
     examined = answered_on(deed.response, deed.instrument.questionnaire, deed.concepts)
     order_on = order_day(bench.order, bench.zone, services.clock.now())[0]
-    if examined > _today(services, bench.zone).isoformat():
+    if examined > instruments.today(services, bench).isoformat():
         problems.append("The examination is dated in the future.")
     elif examined > order_on.isoformat() and not deed.choices.renews_order:
         problems.append("The examination is later than the order; renew the order as of today, or correct the date.")
@@ -205,11 +203,8 @@ def _deed(
     template = opened.instrument.template
     if not isinstance(template, RedFlagTemplate):
         raise InputError("This template is no red-flag exception.", code="red-flag.template", status=422)
-    if require_person and not actor.practitioner:
-        raise AccessError(
-            "Your sign-in names no Practitioner of the EHR; ask whoever runs the gateway to add it.",
-            code="access.practitioner",
-        )
+    if require_person:
+        require_practitioner(actor)
     signing = signing_of(services, actor.practitioner or "Practitioner/not-signed-in", bench.zone)
     bare = Deed(
         instrument=opened.instrument,
@@ -222,7 +217,7 @@ def _deed(
         signing=signing,
         statement="",
     )
-    offers = _offers(bare, bench, _today(services, bench.zone))
+    offers = _offers(bare, bench, instruments.today(services, bench))
     lines = finding_lines(
         extract_observations(opened.instrument.questionnaire, opened.response, bench.concepts, bare.context)
     )
@@ -238,27 +233,19 @@ def _offers(deed: Deed, bench: Bench, today: date) -> tuple[Offer, ...]:
     return make_offers(deed.template, (*recorded, *drafted), deed.concepts, today - LOOK_BACK, today)
 
 
-def _attestation(services: Services, actor: Actor, case: CaseRow, deed: Deed) -> bytes:
+def _attestation(actor: Actor, deed: Deed) -> bytes:
     """Everything that `finish` needs, and how the person proved who they are."""
-    return provenance.salted_record(
-        "auth-context",
-        {
-            "clinician": deed.signing.clinician["reference"],
-            "name": actor.name or actor.id,
-            "user": actor.label,
-            "session": hashlib.sha256(actor.session.encode()).hexdigest(),
-            "method": "password",
-            "at": instant_text(deed.signing.at),
-            "statement": deed.statement,
-            "statement_sha256": hashlib.sha256(deed.statement.encode()).hexdigest(),
-            "response_sha256": hashlib.sha256(dump_json(deed.response)).hexdigest(),
-            "response": dump_json(deed.response).decode(),
-            "codes": list(deed.choices.codes),
-            "confirmed": sorted(deed.choices.confirmed),
-            "weighed": sorted(deed.choices.weighed),
-            "expedited": deed.choices.is_expedited,
-            "renews_order": deed.choices.renews_order,
-        },
+    return proof_of(
+        actor,
+        deed.signing,
+        deed.statement,
+        response_sha256=hashlib.sha256(dump_json(deed.response)).hexdigest(),
+        response=dump_json(deed.response).decode(),
+        codes=list(deed.choices.codes),
+        confirmed=sorted(deed.choices.confirmed),
+        weighed=sorted(deed.choices.weighed),
+        expedited=deed.choices.is_expedited,
+        renews_order=deed.choices.renews_order,
     )
 
 
@@ -310,7 +297,3 @@ def _read(services: Services, case: CaseRow, bench: Bench, instrument: Instrumen
         statement=kept["statement"],
     )
     return replace(deed, offers=_offers(deed, bench, signing.at.date()))
-
-
-def _today(services: Services, zone: str) -> date:
-    return services.clock.now().astimezone(ZoneInfo(zone)).date()

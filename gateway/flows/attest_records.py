@@ -6,6 +6,7 @@ written here but through the shelf that is given. Source: spec/clinical.md §4.2
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +19,11 @@ from gateway.clinical.concepts import Concepts
 from gateway.clinical.impression import GATEWAY, Basis, Signing, build_attestation_record, build_impression
 from gateway.clinical.instruments import Instrument, RedFlagTemplate
 from gateway.clinical.instruments_extract import Context, answered_on, extract_observations, observation_key
+from gateway.errors import AccessError
 from gateway.fhir import Json
 from gateway.fhir.reading import one, text
 from gateway.fhir.references import reference_text
+from gateway.flows.actors import Actor
 from gateway.flows.instruments_write import Shelf
 from gateway.flows.services import NPI, Services
 
@@ -153,3 +156,31 @@ def by_digest(statement: str) -> dict[str, Any]:
 
 def instant_text(at: datetime) -> str:
     return at.isoformat(timespec="seconds")
+
+
+def require_practitioner(actor: Actor) -> str:
+    """Reference of the person's Practitioner. AccessError where their sign-in names none."""
+    if not actor.practitioner:
+        raise AccessError(
+            "Your sign-in names no Practitioner of the EHR; ask whoever runs the gateway to add it.",
+            code="access.practitioner",
+        )
+    return actor.practitioner
+
+
+def proof_of(actor: Actor, signing: Signing, statement: str, **more: Any) -> bytes:
+    """Who said what, when, and how they proved who they are; `more` are plain JSON values of the act."""
+    return provenance.salted_record(
+        "auth-context",
+        {
+            "clinician": signing.clinician["reference"],
+            "name": actor.name or actor.id,
+            "user": actor.label,
+            "session": hashlib.sha256(actor.session.encode()).hexdigest(),
+            "method": "password",
+            "at": instant_text(signing.at),
+            "statement": statement,
+            "statement_sha256": hashlib.sha256(statement.encode()).hexdigest(),
+            **more,
+        },
+    )

@@ -6,11 +6,15 @@ EHR, and when, is decided by the flows that attest, examine and measure. Source:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from gateway.cases.states import CaseState
+from gateway.clients.ehr import Fetched
 from gateway.clinical.concepts import Concepts
 from gateway.clinical.evaluate import Evaluation, evaluate
 from gateway.clinical.focus import chosen_concepts
@@ -22,7 +26,8 @@ from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows import desk, ledger
 from gateway.flows.actors import Actor
-from gateway.flows.extract import Snapshot, load_snapshot
+from gateway.flows.evaluate import rule_for
+from gateway.flows.extract import Kept, Snapshot, load_snapshot
 from gateway.flows.form_cases import author_of
 from gateway.flows.ledger import Act, Item
 from gateway.flows.packet import own_key
@@ -79,23 +84,40 @@ class Bench:
 
 
 def open_bench(services: Services, sheet: desk.CaseSheet) -> Bench:
-    """Chart, rule and codes of a case. Conflict where its chart is not read or no rule applies to it."""
-    facts, named = sheet.facts, sheet.evaluation
-    rule = next(
-        (row for row in services.rules if (row.rule_id, row.version) == (named.get("rule"), named.get("version"))), None
-    )
-    if not facts.snapshot or rule is None:
-        raise Conflict(
-            "No clinical rule has judged this case yet; check it again, or wait until it is read.", code="case.rule"
-        )
-    snapshot = load_snapshot(services, sheet.case, facts)
+    """Chart, rule and codes of a case, as last read. Conflict where it is not read yet or no rule applies to it."""
+    if not sheet.facts.snapshot:
+        raise Conflict("The chart is being read; open the page again in a moment.", code="case.state")
+    return _bench(services, sheet.case, load_snapshot(services, sheet.case, sheet.facts))
+
+
+def read_bench(services: Services, case: CaseRow) -> Bench:
+    """The same from the EHR as it stands this moment. Raises EhrError; Conflict where no rule applies."""
+    ehr = services.ehr(case.ehr_id)
+    order = ehr.read(*case.order_reference.split("/", 1))
+    fetched = [order, *ehr.chart(case.patient_reference.partition("/")[2]).fetched]
+    kept = {item.reference: item for item in reversed(fetched)}
+    snapshot = Snapshot(kept=tuple(_kept(services, case, item) for item in kept.values()), findings=())
+    return _bench(services, case, snapshot)
+
+
+def _bench(services: Services, case: CaseRow, snapshot: Snapshot) -> Bench:
+    order = snapshot.require(case.order_reference).resource
+    rule = rule_for(services, case, snapshot, order)
+    if rule is None:
+        raise Conflict("No clinical rule is about this order; there is nothing to document for one.", code="case.rule")
     return Bench(
         snapshot=snapshot,
-        order=snapshot.require(sheet.case.order_reference).resource,
+        order=order,
         rule=rule,
         concepts=chosen_concepts(rule, services.concepts),
         zone=services.zone_of(snapshot.record),
     )
+
+
+def _kept(services: Services, case: CaseRow, item: Fetched) -> Kept:
+    address = services.address(case.ehr_id, item.reference)
+    digest = hashlib.sha256(item.raw).hexdigest()
+    return Kept(reference=item.reference, digest=digest, full_url=address, resource=item.resource, raw=item.raw)
 
 
 def red_flag_templates(bench: Bench) -> tuple[Instrument, ...]:
@@ -119,6 +141,11 @@ def judge(services: Services, bench: Bench, order: Json, added: Iterable[Json]) 
     kept = [item.resource for item in bench.snapshot.kept if item.reference not in known]
     record = countable(RecordSnapshot([order, *fresh, *kept]), is_production=is_production(services))
     return evaluate(record, order, bench.rule, services.concepts, bench.zone, services.clock.now())
+
+
+def today(services: Services, bench: Bench) -> date:
+    """The calendar day at the practice of a chart."""
+    return services.clock.now().astimezone(ZoneInfo(bench.zone)).date()
 
 
 def is_production(services: Services) -> bool:
