@@ -17,6 +17,7 @@ from gateway.cli import (
     elm,
     forms,
     harness,
+    measures,
     paths,
     questionnaires,
     rules,
@@ -34,6 +35,7 @@ def build_cli() -> typer.Typer:
     app.callback()(_root)
     app.command("serve")(serve.serve)
     app.command("demo")(demo.demo)
+    app.command("measures")(measures.measures)
     for name, group in (
         ("order", cases.orders),
         ("case", cases.cases),
