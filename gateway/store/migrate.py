@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from gateway.errors import SettingsError
 
-HEAD = "0005"
+HEAD = "0006"
 """Newest revision in `migrations/versions`; a test compares the two."""
 
 VERSION_TABLE = "gateway_version"

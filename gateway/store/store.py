@@ -20,6 +20,7 @@ from gateway.store.events import Events
 from gateway.store.guards import Breakers, Idempotency, Sessions
 from gateway.store.hooks import Hooks
 from gateway.store.inbox import Notifications, Subscriptions
+from gateway.store.links import Links
 from gateway.store.measures import Measures
 from gateway.store.migrate import migrate, require_current
 from gateway.store.objects import Objects
@@ -55,6 +56,7 @@ class Tx:
         self.care_due = DueRows(scope, clock)
         self.care_uploads = Uploads(scope, clock)
         self.hooks = Hooks(scope, clock)
+        self.links = Links(scope, clock)
         self.rule_decisions = RuleDecisions(scope, clock)
         self.measures = Measures(scope, clock)
 
