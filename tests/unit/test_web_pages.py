@@ -38,6 +38,7 @@ def _address(path: str, case: CaseRow) -> str:
         "form_id": "1",
         "action": "cancel",
         "number": "1",
+        "upload_id": "1",
         "digest": "0" * 64,
         "slug": "pain-nrs",
     }
