@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.api.doors import CallerDep, ServicesDep, answer
 from gateway.api.strict import StrictRoute
-from gateway.flows import actions, attach, evidence, forms, next_questions, views
+from gateway.flows import actions, attach, evidence, form_rows, forms, next_questions, views
 from gateway.store.rows import CaseFilter, CaseRow
 
 router = APIRouter(tags=["cases"], route_class=StrictRoute)
@@ -128,6 +128,20 @@ def fill_form(case_id: str, form_id: str, body: Answers, services: ServicesDep, 
     return answer({"forms": forms.show_forms(services, caller, case_id)})
 
 
+@router.post("/cases/{case_id}/forms/{form_id}/rows/{address}", operation_id="addFormRow", response_class=Response)
+def add_form_row(case_id: str, form_id: str, address: str, services: ServicesDep, caller: CallerDep) -> Response:
+    """Add an empty row to the repeating group that `address` is a row of."""
+    form_rows.add_row(services, caller, case_id, form_id, address)
+    return answer({"forms": forms.show_forms(services, caller, case_id)})
+
+
+@router.delete("/cases/{case_id}/forms/{form_id}/rows/{address}", operation_id="removeFormRow", response_class=Response)
+def remove_form_row(case_id: str, form_id: str, address: str, services: ServicesDep, caller: CallerDep) -> Response:
+    """Take out the row at `address` with its answers; the chart does not bring it back."""
+    form_rows.remove_row(services, caller, case_id, form_id, address)
+    return answer({"forms": forms.show_forms(services, caller, case_id)})
+
+
 @router.post("/cases/{case_id}/forms/{form_id}/next", operation_id="continueForm", response_class=Response)
 def continue_form(case_id: str, form_id: str, services: ServicesDep, caller: CallerDep) -> Response:
     """Ask the payer's service for the next questions of an adaptive form. This sends the answers to the payer, so a
@@ -137,9 +151,10 @@ def continue_form(case_id: str, form_id: str, services: ServicesDep, caller: Cal
 
 
 @router.post("/cases/{case_id}/forms/{form_id}/complete", operation_id="completeForm", response_class=Response)
-def complete_form(case_id: str, form_id: str, services: ServicesDep, caller: CallerDep) -> Response:
-    """Complete a form as a person; refused while a required question is open (dtr:spec-145)."""
-    return _changed(lambda: forms.complete(services, caller, case_id, form_id))
+def complete_form(case_id: str, form_id: str, services: ServicesDep, caller: CallerDep, sign: bool = False) -> Response:
+    """Complete a form as a person; refused while a required question is open (dtr:spec-145). `sign` signs the answers
+    where the form demands it."""
+    return _changed(lambda: forms.complete(services, caller, case_id, form_id, signed=sign))
 
 
 @router.get("/cases/{case_id}/documents", operation_id="listDocuments", response_class=Response)

@@ -106,11 +106,15 @@ def ask_next(
 
 @forms.command("complete")
 def complete(
-    case: CaseArgument, settings: SettingsOption = None, form: FormOption = "1", as_json: JsonOption = False
+    case: CaseArgument,
+    settings: SettingsOption = None,
+    form: FormOption = "1",
+    sign: Annotated[bool, typer.Option("--sign", help="Sign the answers, where the form demands it.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Complete a form as a person; refused while a required question is open."""
     with opened(settings) as (services, actor):
-        found = views.summary(flows.complete(services, actor, find_case(services, actor, case), form))
+        found = views.summary(flows.complete(services, actor, find_case(services, actor, case), form, signed=sign))
     show(
         found,
         as_json,

@@ -23,6 +23,7 @@ from gateway.flows.extract import Snapshot, load_snapshot, references_in
 from gateway.flows.form_cases import guide_of, launch_of, load_part, response_item, todo
 from gateway.flows.ledger import Act, Item
 from gateway.flows.logic_codes import fetch_codes
+from gateway.flows.logic_data import wanted_types
 from gateway.flows.services import Services
 from gateway.forms import adaptive
 from gateway.forms.carry import carry_over
@@ -50,6 +51,8 @@ class _Received:
     """Position of the package, number of the form in it, and the form."""
     codes: tuple[tuple[Item, ...], ...]
     """Codes fetched for each of `parts`."""
+    types: tuple[tuple[str, ...], ...]
+    """Types of records that each of `parts` asks for besides what every chart is read with."""
     looked_at: str
     """When it was asked for, by our clock."""
 
@@ -172,8 +175,9 @@ def _ask(
     )
     package = Item.body(exchange.response_bytes or exchange.request_bytes, exchange.media_type or ledger.FHIR_JSON)
     codes = tuple(fetch_codes(services, case.payer, form) for _, _, form in parts)
+    types = tuple(wanted_types(services, form) for _, _, form in parts)
     looked_at = services.clock.now().isoformat(timespec="seconds")
-    return _Received(exchange=exchange, package=package, parts=parts, codes=codes, looked_at=looked_at)
+    return _Received(exchange=exchange, package=package, parts=parts, codes=codes, types=types, looked_at=looked_at)
 
 
 def _read(exchange: Exchange) -> PackageAnswer:
@@ -213,6 +217,7 @@ def _fact(received: _Received, number: int) -> FormFact:
         position=position,
         part=part,
         value_sets=tuple(item.digest for item in received.codes[number]),
+        wanted_types=received.types[number],
         is_adaptive=adaptive.is_adaptive(parts),
         received_at=received.at,
         looked_at=received.looked_at,

@@ -35,6 +35,7 @@ from gateway.flows.form_cases import (
     todo,
     trace_of,
 )
+from gateway.flows.form_signing import signer_of
 from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
 from gateway.forms import adaptive
@@ -118,11 +119,12 @@ def fill(services: Services, actor: Actor, case_id: str, form_id: str, answers: 
     return ledger.retry_on_conflict(once)
 
 
-def complete(services: Services, actor: Actor, case_id: str, form_id: str) -> CaseRow:
+def complete(services: Services, actor: Actor, case_id: str, form_id: str, *, signed: bool = False) -> CaseRow:
     """Complete a form as a person; after the last one the case goes on.
 
-    Raises InputError (`form.incomplete`, `form.invalid`, `form.blocked`, `form.adaptive`), Conflict for a form
-    that is done.
+    `signed` says that the person signs the answers, where the form demands it. Raises InputError (`form.incomplete`,
+    `form.invalid`, `form.blocked`, `form.adaptive`, `form.signature`), AccessError for a signature of anybody but a
+    person, Conflict for a form that is done or that the payer changed.
     """
 
     def once() -> CaseRow:
@@ -135,7 +137,9 @@ def complete(services: Services, actor: Actor, case_id: str, form_id: str) -> Ca
         parts = load_package(services, case, form)
         snapshot = load_snapshot(services, case, facts)
         session = session_of(services, case, parts, snapshot)
-        done = complete_form(parts.questionnaire, parse_json(before), author_of(actor), services.clock.now(), session)
+        sign = signer_of(services, actor) if signed else None
+        now = services.clock.now()
+        done = complete_form(parts.questionnaire, parse_json(before), author_of(actor), now, session, sign)
         body = dump_json(done)
         completed = replace(form, response=digest_of(body), status="completed", open_required=())
         changed = facts.with_form(completed)

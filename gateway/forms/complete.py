@@ -8,6 +8,7 @@ from typing import Any
 from gateway.errors import InputError
 from gateway.fhir import Json
 from gateway.forms.session import FormSession, response_as_sent
+from gateway.forms.signatures import Sign, with_signatures
 from gateway.forms.validate import Finding, check_sheet
 from gateway.profiles import dtr_sdc
 from gateway.profiles.dtr_guide import OriginAuthor
@@ -19,13 +20,14 @@ def complete(
     author: OriginAuthor,
     now: datetime,
     session: FormSession | None = None,
+    sign: Sign | None = None,
 ) -> dict[str, Any]:
     """The completed response as it is sent: without switched-off or empty items and private marks.
 
-    `author` is the person who completes it. Raises InputError: `form.author` without one, `form.adaptive`
-    when only the payer's service may complete it, `form.blocked` when the form cannot be completed here,
-    `form.incomplete` while required questions are open, `form.invalid` when an answer does not fit;
-    `expression` holds the addresses, comma separated.
+    `author` is the person who completes it, `sign` what signs where the form demands it. Raises InputError:
+    `form.author` without one, `form.adaptive` when only the payer's service may complete it, `form.blocked` when the
+    form cannot be completed here, `form.incomplete` while required questions are open, `form.invalid` when an answer
+    does not fit, `form.signature` where one is demanded and not given; `expression` holds the addresses.
     """
     if not author.is_known:
         raise InputError("Only a person can complete a form.", code="form.author")
@@ -39,7 +41,7 @@ def complete(
     done |= {"status": _completed_status(response), "authored": session.launch_time(now)}
     if author.practitioner:
         done["author"] = {"reference": author.practitioner}
-    return in_order(done)
+    return with_signatures(session.form, in_order(done), sign)
 
 
 def _completed_status(response: Json) -> str:

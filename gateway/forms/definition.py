@@ -142,8 +142,6 @@ def read_definition(questionnaire: Json) -> FormDefinition:
 def _form_blockers(questionnaire: Json) -> Iterator[str]:
     if questionnaire.get("resourceType") != "Questionnaire":
         yield "The package holds no readable form."
-    if dtr_sdc.is_signature_required(questionnaire):
-        yield "The form demands a signature on the answers."
     if questionnaire.get("modifierExtension"):
         yield "The form carries a modifier that is not known here."
     if not questionnaire.get("item") and not dtr_sdc.is_adaptive(questionnaire):
@@ -181,5 +179,3 @@ class _Reader:
             self.blockers.append(f"Question {link_id} has a type that is not known here.")
         if item.get("modifierExtension"):
             self.blockers.append(f"Question {link_id} carries a modifier that is not known here.")
-        if dtr_sdc.is_signature_required(item):
-            self.blockers.append(f"Question {link_id} demands a signature.")

@@ -22,6 +22,7 @@ from gateway.forms.offers import offered
 from gateway.forms.options import OptionList, expansion_codings, find_value_set, read_options, same_coding
 from gateway.forms.required import unanswerable
 from gateway.forms.scope import Means, Scope
+from gateway.forms.signatures import is_demanded
 from gateway.forms.slots import Sheet, Slot, without_empty
 from gateway.forms.switches import decide_enabled
 from gateway.profiles import dtr_2_2_0, dtr_sdc
@@ -34,6 +35,7 @@ from gateway.reasoning.record import RecordSnapshot
 
 MAX_STEPS = 1_500_000
 """FHIRPath steps that all expressions of a form may take together in one session."""
+UNSIGNED = "The form demands a signature, which a form that its payer completes cannot have here."
 EXPIRED = "The form is no longer in force; ask the payer for the current one."
 DEFAULT_GUIDE = cast(DtrGuide, dtr_2_2_0)
 
@@ -78,7 +80,8 @@ class FormSession:
         day = self.means.now.date().isoformat() if self.means.now else ""
         end = dtr_sdc.read_effective_end(self.package.questionnaire)
         expired = bool(day and end) and day[: len(end)] > end[:10]
-        return (*self.form.blockers, *([EXPIRED] if expired else ()))
+        unsigned = dtr_sdc.is_adaptive(self.package.questionnaire) and is_demanded(self.form)
+        return (*self.form.blockers, *([EXPIRED] if expired else ()), *([UNSIGNED] if unsigned else ()))
 
     @cached_property
     def means(self) -> Means:

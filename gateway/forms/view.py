@@ -13,6 +13,7 @@ from gateway.forms.launch import LaunchContext
 from gateway.forms.populate import AnswerTrace, Draft
 from gateway.forms.required import is_open
 from gateway.forms.session import DEFAULT_GUIDE, FormSession
+from gateway.forms.signatures import is_demanded
 from gateway.forms.validate import check_sheet
 from gateway.profiles import dtr_sdc
 from gateway.profiles.dtr_guide import DtrGuide
@@ -41,6 +42,8 @@ class FormView:
     """What to put right about the answers as a whole."""
     audience: tuple[str, ...] = ()
     """Who is to answer, as the form says: clinical, admin, patient."""
+    is_signature_wanted: bool = False
+    """Whether a person has to sign the answers to complete the form."""
     is_adaptive: bool = False
     """Whether the payer's service asks the questions set by set and completes the form."""
 
@@ -82,6 +85,7 @@ class FormView:
             "faults": list(self.faults),
             "can_be_completed": self.can_be_completed,
             "is_adaptive": self.is_adaptive,
+            "is_signature_wanted": self.is_signature_wanted,
             "can_continue": self.can_continue,
             "rows": [row.as_json() for row in self.rows],
         }
@@ -149,6 +153,7 @@ def form_view(
         ),
         blockers=(*session.blockers, *enabled.undecided),
         faults=tuple(one.sentence for one in findings if not one.link_id and one.severity == "error"),
+        is_signature_wanted=is_demanded(session.form),
         audience=dtr_sdc.read_audience(session.package.questionnaire),
         is_adaptive=dtr_sdc.is_adaptive(session.package.questionnaire) or contained_form(response) is not None,
     )

@@ -91,7 +91,7 @@ def complete(page: Page) -> Response:
     if page.form.one("draft") != sheet.form.response:
         return conflict(page, sheet.sheet, "The answers changed since you looked at them. Look at them again.")
     try:
-        forms.complete(page.services, page.who.actor, case_id, form_id)
+        forms.complete(page.services, page.who.actor, case_id, form_id, signed=page.form.one("sign") == "yes")
     except InputError as error:
         return _complete_page(page, sheet, error.diagnostics(), 422)
     except Conflict as error:

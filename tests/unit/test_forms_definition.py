@@ -9,14 +9,10 @@ import pytest
 from gateway.forms.definition import read_definition
 from tests.form_samples import CORE, form, item
 
-SIGNED = {"url": f"{CORE}questionnaire-signatureRequired", "valueCodeableConcept": {"text": "signature"}}
-
 
 @pytest.mark.parametrize(
     "questionnaire, word",
     [
-        (form(item("a", "string"), extension=[SIGNED]), "signature"),
-        (form(item("a", "string", SIGNED)), "signature"),
         (form(item("a", "question")), "type"),
         (form(item("a", "string", modifierExtension=[{"url": "http://x"}])), "modifier"),
         (form(item("a", "string"), modifierExtension=[{"url": "http://x"}]), "modifier"),

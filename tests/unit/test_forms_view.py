@@ -134,6 +134,7 @@ def test_json_is_stable_and_writable() -> None:
         "can_continue",
         "faults",
         "is_adaptive",
+        "is_signature_wanted",
         "open_required",
         "progress",
         "questionnaire",
