@@ -13,7 +13,7 @@ _MOVES: dict[CaseState, tuple[Move, str]] = {
     _S.CHECKING: ("nobody", "The gateway asks the payer what is needed."),
     _S.HELD: ("clinician", "Conservative care is incomplete; see what is missing."),
     _S.DOCUMENTING: ("us", "Answer the open questions of the payer's form."),
-    _S.READY: ("us", "Review the packet and release it."),
+    _S.READY: ("nobody", "The packet is put together and sealed."),
     _S.SUBMITTING: ("nobody", "The request is on its way."),
     _S.PENDED: ("payer", "The payer is deciding and will notify."),
     _S.APPROVED: ("nobody", "Approved; schedule the service within the authorized period."),

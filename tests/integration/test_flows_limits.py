@@ -139,7 +139,9 @@ def test_order_that_is_signed_later_goes_on_when_it_is_posted_again(house: House
     case_id = house.post("draft")
     house.run()
     house.answer_forms(case_id)
-    assert house.case(case_id).state == "ready"
+    waiting = house.case(case_id)
+    assert (waiting.state, waiting.move) == ("ready", "us")
+    assert waiting.next_action == "The order has not been seen signed in the EHR."
     written = ehr.read(*chart.order_reference.split("/"))
     ehr.update({**written.resource, "status": "active"}, written.etag or draft.version)
     assert house.post("draft") == case_id
