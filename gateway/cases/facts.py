@@ -44,6 +44,8 @@ class FormFact:
     """Digest of the answers of an earlier round, around which this one is filled; empty for none."""
     value_sets: tuple[str, ...] = ()
     """Digests of value sets that the payer expanded for this form, beside those of its package."""
+    wanted_types: tuple[str, ...] = ()
+    """Resource types that its logic asks for and that are not read with every chart."""
     part: int = 0
     """Which form of that package: 0 is the main one, others came beside it."""
     received_at: str = ""
@@ -116,6 +118,8 @@ class Facts:
     """When a provisional case next looks for its order in the EHR, ISO instant; empty when it need not."""
     snapshot: str = ""
     """Digest of the extract manifest: which resource versions were read."""
+    further_types: tuple[str, ...] = ()
+    """Resource types that the chart is read with besides, because a form's logic asks for them."""
     need: str = ""
     """Digest of the payer's coverage answer."""
     need_action: str = ""
@@ -148,6 +152,8 @@ class Facts:
     """The payer's forms."""
     forms_look: bool = False
     """Whether the payer has to be asked what changed of its forms."""
+    forms_named: tuple[str, ...] = ()
+    """Canonicals of forms that the payer named since the others were fetched, still to be fetched."""
     superseded: tuple[str, ...] = ()
     """Drafts that were replaced or ran out and have to be marked as stopped: form id and digest."""
     document: str = ""

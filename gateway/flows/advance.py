@@ -26,6 +26,7 @@ from gateway.flows import (
     forms,
     intercept_signed,
     ledger,
+    logic_data,
     need,
     notices,
     packet,
@@ -57,6 +58,8 @@ STEPS: dict[str, Step] = {
     "fetch-forms": form_fetch.fetch,
     "refresh-forms": form_fetch.refresh,
     "stop-drafts": form_fetch.stop_drafts,
+    "fetch-named-forms": form_fetch.fetch_named,
+    "read-more": logic_data.read_more,
     "populate": forms.populate_next,
     "assemble": packet.assemble,
     "release": submit.release,
@@ -71,6 +74,7 @@ STEPS: dict[str, Step] = {
 BESIDE: dict[str, Callable[[Services, Facts], Facts]] = {
     "report-form-errors": form_reports.given_up,
     "refresh-forms": form_fetch.given_up,
+    "read-more": logic_data.given_up,
 }
 """Steps that hold up nothing: after the last try the case goes on without them, with these facts."""
 MOST_STEPS = 40
@@ -148,7 +152,10 @@ def _own_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
     if state is _S.DOCUMENTING:
         waiting = any(not form.response for form in facts.forms)
         again = facts.forms_fetched and form_fetch.is_due(services, facts)
-        return _first((("fetch-forms", not facts.forms_fetched), ("refresh-forms", again), ("populate", waiting)))
+        more = bool(facts.snapshot and logic_data.missing_types(facts))
+        steps = (("fetch-forms", not facts.forms_fetched), ("fetch-named-forms", bool(facts.forms_named)))
+        steps = (*steps, ("refresh-forms", again), ("read-more", more))
+        return _first((*steps, ("populate", waiting)))
     if state is _S.READY:
         if not facts.document:
             return "assemble"

@@ -17,6 +17,7 @@ import provenance
 from gateway.cases.facts import Facts
 from gateway.cases.states import CaseState
 from gateway.clients.ehr import Fetched
+from gateway.clients.ehr_chart import CHART_TYPES
 from gateway.errors import EhrRejected, InputError, NotFound
 from gateway.fhir import Json
 from gateway.fhir.json import parse_json
@@ -84,17 +85,17 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     patient_id = case.patient_reference.partition("/")[2]
     order, is_saved = _order(services, case, facts)
     _require_usable(order.resource, case)
-    chart = ehr.chart(patient_id)
+    chart = ehr.chart(patient_id, (*CHART_TYPES, *facts.further_types))
     fetched = _unique([order, *chart.fetched, *_roles(services, case, order.resource)])
     manifest = provenance.salted_record(
         "extract",
         {
-            "resources": [_line(services, case, item) for item in fetched],
-            "exchanges": [_exchange(record) for record in chart.exchanges],
+            "resources": [resource_line(services, case, item) for item in fetched],
+            "exchanges": [exchange_line(record) for record in chart.exchanges],
             "findings": [finding.line for finding in chart.findings],
         },
     )
-    items = tuple(Item.resource(_versioned(services, case, item), item.raw) for item in fetched)
+    items = tuple(Item.resource(versioned_address(services, case, item), item.raw) for item in fetched)
     act = Act(
         verb="ehr-extract",
         about=items,
@@ -197,7 +198,8 @@ def _unique(fetched: Sequence[Fetched]) -> list[Fetched]:
     return list({reference_of(item.resource): item for item in reversed(fetched)}.values())[::-1]
 
 
-def _line(services: Services, case: CaseRow, item: Fetched) -> dict[str, Any]:
+def resource_line(services: Services, case: CaseRow, item: Fetched) -> dict[str, Any]:
+    """A resource as the manifest names it."""
     return {
         "reference": reference_of(item.resource),
         "version": item.version or version_of(item.resource),
@@ -206,14 +208,15 @@ def _line(services: Services, case: CaseRow, item: Fetched) -> dict[str, Any]:
     }
 
 
-def _versioned(services: Services, case: CaseRow, item: Fetched) -> str:
+def versioned_address(services: Services, case: CaseRow, item: Fetched) -> str:
     """Absolute address with the version that was read, where the server names one."""
     address = services.address(case.ehr_id, reference_of(item.resource))
     version = item.version or version_of(item.resource)
     return f"{address}/_history/{version}" if version else address
 
 
-def _exchange(record: Any) -> dict[str, Any]:
+def exchange_line(record: Any) -> dict[str, Any]:
+    """An exchange with the EHR as the manifest names it."""
     return {
         "method": record.method,
         "path": record.url_path_template,

@@ -20,7 +20,7 @@ from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows import ledger, request
 from gateway.flows.extract import Snapshot, load_snapshot, references_in
-from gateway.flows.form_cases import guide_of, launch_of, load_part, response_item, todo
+from gateway.flows.form_cases import after_forms, guide_of, launch_of, load_part, response_item, todo
 from gateway.flows.ledger import Act, Item
 from gateway.flows.logic_codes import fetch_codes
 from gateway.flows.logic_data import wanted_types
@@ -95,6 +95,21 @@ def fetch(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         return ledger.append(services, case, _act(services, case, received, note), facts=changed)
     act = _act(services, case, received, note)
     return ledger.append(services, case, act, facts=changed, to=_S.NEEDS_ATTENTION, next_action=NO_FORM)
+
+
+def fetch_named(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
+    """Fetch the forms that the payer named since; those of the case stay as they are. Raises PayerError."""
+    received = _ask(services, case, facts, facts.forms_named, None)
+    here = {_url(form) for form in facts.forms}
+    last = max((int(form.form_id) for form in facts.forms), default=0)
+    fresh = [one for one in (_fact(received, number) for number in range(len(received.parts))) if _url(one) not in here]
+    added = _dated(services, [replace(one, form_id=str(last + count + 1)) for count, one in enumerate(fresh)])
+    done = facts.succeeded("fetch-named-forms")
+    changed = replace(done, forms_named=(), forms=(*facts.forms, *added))
+    note = {"count": len(added), "kind": "forms-named", "form": ", ".join(form.canonical for form in added)[:200]}
+    act = _act(services, case, received, note)
+    to = None if added else after_forms(changed)
+    return ledger.append(services, case, act, facts=changed, to=to, next_action="" if to else todo(changed))
 
 
 def is_due(services: Services, facts: Facts) -> bool:

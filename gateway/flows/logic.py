@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -151,6 +152,16 @@ class LogicSession:
         self._drop()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogicNeeds:
+    """What logic needs from elsewhere."""
+
+    value_sets: tuple[str, ...] = ()
+    """Value sets that libraries declare and whose codes are not all in the package, `url` or `url|version`."""
+    types: tuple[str, ...] = ()
+    """Resource types that it retrieves."""
+
+
 class IsolatedDefines:
     """`DefineEvaluator` and `InlineEvaluator` over a worker process. Arguments as `ElmDefines`."""
 
@@ -191,13 +202,14 @@ class IsolatedDefines:
             self._keep(key, self._ask({"define": define, "library": library}), library)
         return self._known[key]
 
-    def unlisted_value_sets(self) -> tuple[str, ...]:
-        """Value sets that the libraries declare and whose codes are not all in the package, `url` or `url|version`.
+    def needs(self, names: Iterable[tuple[str, str | None]] = (), inline: Iterable[str] = ()) -> LogicNeeds:
+        """What has to be fetched before logic runs; `names` are defines with their library, `inline` compiled logic.
 
         Empty also where the libraries cannot be read: then nothing of them runs.
         """
-        found = self._session.ask({"wanted": "value sets"})
-        return tuple(str(one) for one in found.get("value_sets") or ())
+        found = self._session.ask({"needs": [list(one) for one in names], "inline": list(inline)})
+        listed = {key: tuple(str(one) for one in found.get(key) or ()) for key in ("value_sets", "types")}
+        return LogicNeeds(value_sets=listed["value_sets"], types=listed["types"])
 
     def evaluate_elm(self, elm: str, name: str = "") -> DefineResult:
         """Value of logic that the form carries inline, asked once. Never raises for logic."""

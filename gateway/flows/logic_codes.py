@@ -57,7 +57,7 @@ def unlisted(services: Services, parts: FormPackageParts) -> tuple[str, ...]:
     if parts.libraries:
         defines = IsolatedDefines(parts.libraries, parts.value_sets, RecordSnapshot(()), now=services.clock.now())
         with closing(defines):
-            named += defines.unlisted_value_sets()
+            named += defines.needs().value_sets
     named += _of_questions(parts)
     return tuple(dict.fromkeys(one for one in named if one.startswith(_SCHEMES)))
 

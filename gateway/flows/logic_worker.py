@@ -179,8 +179,10 @@ def _form_session(session: Mapping[str, Any]) -> Answer:
     )
 
     def answer(request: Mapping[str, Any]) -> Any:
-        if "wanted" in request:
-            return {"value_sets": list(defines.unlisted_value_sets())}
+        if "needs" in request:
+            names = [(str(define), library) for define, library in request["needs"]]
+            types = defines.retrieved_types(names, request.get("inline") or ())
+            return {"value_sets": list(defines.unlisted_value_sets()), "types": list(types)}
         name, inline = str(request["define"]), request.get("elm")
         outcome = defines.outcome_of_elm(inline, name) if inline else defines.outcome(name, request.get("library"))
         result = result_of(outcome)

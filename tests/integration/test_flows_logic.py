@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import PayerTimedOut
+from gateway.errors import EhrRejected, PayerTimedOut
 from gateway.fhir.json import parse_json
 from gateway.flows import forms, ledger
 from payer_endpoints.directory import Directory
-from tests.elm_samples import as_resource, library, lit, op
+from tests.elm_samples import as_resource, library, lit, op, retrieve
 from tests.form_samples import expression, form, item
 from tests.integration.flows_house import PERSON, House, answered, open_house
 
-NAMES = ("expanded", "older", "unknown", "silent", "listed", "stop", "isolate")
+NAMES = ("expanded", "older", "unknown", "silent", "listed", "stop", "isolate", "more", "declared", "enough", "refused")
 URL = "http://example.org/vs/asked"
 ROUTE = {"code": "a", "system": "http://example.org/codes"}
 IN_SET = {"type": "InValueSet", "code": lit("a"), "valueset": {"name": "v"}}
@@ -121,3 +121,78 @@ def test_after_an_error_the_row_of_the_payer_decides(house: House, name: str, tw
     assert [found[one]["values"] for one in ("one", "bad", "two")] == [["1"], [], two]
     assert ("stopped" in found["two"]["reason_if_empty"]) is (name == "stop")
     assert "an operation" in found["bad"]["reason_if_empty"].lower()
+
+
+SHOTS = library(
+    "Codes",
+    defines={"shots": op("Count", retrieve("Immunization")), "unasked": op("Count", retrieve("Appointment"))},
+)
+
+
+def vaccinated(house: House, name: str) -> None:
+    """An immunization of the chart's patient, in the EHR."""
+    shot = {
+        "resourceType": "Immunization",
+        "status": "completed",
+        "patient": {"reference": house.charts[name].patient_reference},
+        "vaccineCode": {"text": "synthetic"},
+        "occurrenceDateTime": "2026-01-05",
+    }
+    house.services.ehr("ehr").create(shot)
+
+
+def _patient(house: House, name: str) -> str:
+    return house.charts[name].patient_reference.partition("/")[2]
+
+
+def shots(*questions: str, **more: Any) -> dict[str, Any]:
+    items = [
+        item(name, "integer", expression("initialExpression", f'"Codes".{name}', "text/cql")) for name in questions
+    ]
+    entries = [{"resource": one} for one in (form(*items), {**as_resource(SHOTS), **more})]
+    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+
+
+@pytest.mark.requirement("dtr:spec-68")
+@pytest.mark.requirement("dtr:spec-69")
+def test_what_a_form_asks_for_is_read_and_nothing_else(house: House) -> None:
+    vaccinated(house, "more")
+    case_id, rows, _ = opened(house, "more", shots("shots"), (404, None))
+    theirs = house.services.ehr("ehr").search("Immunization", patient_id=_patient(house, "more"))
+    wanted = {f"Immunization/{one['id']}" for one in theirs.resources}
+    assert rows["shots"]["values"] == [str(len(wanted))] != ["0"]
+    assert {one["reference"] for one in rows["shots"]["trace"]["sources"]} == wanted
+    assert house.facts(case_id).further_types == ("Immunization",)
+    assert house.verbs(case_id).count("ehr-extract") == 2
+    assert house.failing_codes(case_id) == set()
+
+
+def test_what_libraries_declare_is_read_too(house: House) -> None:
+    vaccinated(house, "declared")
+    declared = [{"type": "Immunization"}, {"type": "DeviceRequestValueSet"}, {"type": "Condition"}]
+    case_id, _, _ = opened(house, "declared", shots(dataRequirement=declared), (404, None))
+    assert house.facts(case_id).further_types == ("Appointment", "Immunization")
+
+
+def test_a_chart_is_read_once_where_that_is_enough(house: House) -> None:
+    case_id, _, _ = opened(house, "enough", asking("one"), (404, None))
+    assert house.facts(case_id).further_types == ()
+    assert house.verbs(case_id).count("ehr-extract") == 1
+
+
+def test_what_the_ehr_does_not_give_leaves_the_form_to_people(house: House) -> None:
+    ehr = house.services.ehr("ehr")
+    real = ehr.chart
+
+    def chart(patient_id: str, types: Any = None, **more: Any) -> Any:
+        if tuple(types or ()) == ("Immunization",):
+            raise EhrRejected("The EHR refused.", http_answer=403)
+        return real(patient_id, types) if types else real(patient_id)
+
+    ehr.chart = chart  # type: ignore[method-assign]
+    try:
+        case_id, rows, _ = opened(house, "refused", shots("shots"), (404, None))
+    finally:
+        ehr.chart = real  # type: ignore[method-assign]
+    assert house.case(case_id).state == "documenting"
+    assert rows["shots"]["values"] == ["0"]

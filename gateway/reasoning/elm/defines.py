@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from gateway.reasoning.elm.binding import bind_parameters
 from gateway.reasoning.elm.codes import ValueSet
 from gateway.reasoning.elm.engine import Engine, result_of
 from gateway.reasoning.elm.library import CompiledLibrary, Define, LibrarySet, load_library
+from gateway.reasoning.elm.needs import retrieved_types
 from gateway.reasoning.elm.package import read_package
 from gateway.reasoning.elm.state import Budget, Outcome
 from gateway.reasoning.elm.terminology import Terminology
@@ -73,6 +75,24 @@ class ElmDefines:
         named = (ValueSet(str(one.get("id") or ""), one.get("version")) for one in declared)
         missing = [one for one in named if one.id and not self._terminology.lists(one)]
         return tuple(dict.fromkeys(f"{one.id}|{one.version}" if one.version else one.id for one in missing))
+
+    def retrieved_types(self, names: Iterable[tuple[str, str | None]], inline: Iterable[str] = ()) -> tuple[str, ...]:
+        """Resource types that logic retrieves: the defines of these names (define, library) and compiled `inline`
+        logic; without either, all that the package's main libraries hold. Names that are not known have none.
+        """
+        libraries = list(self.package.libraries.libraries)
+        wanted: list[Define] = []
+        for define, library in names:
+            with suppress(ReasoningError):
+                target = self.package.named(library) if library else self.package.holding(define)
+                wanted += [target.defines[define]] if define in target.defines else []
+        for elm in inline:
+            with suppress(ReasoningError):
+                libraries.append(load_library(elm.encode()))
+                wanted += libraries[-1].defines.values()
+        if not wanted:
+            wanted = [one for library in self.package.mains for one in library.defines.values()]
+        return retrieved_types(LibrarySet(libraries), wanted)
 
     def evaluate(self, define: str, library: str | None = None) -> DefineResult:
         """Value of a define; `library` is the name the form uses. Never raises for logic."""
