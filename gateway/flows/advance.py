@@ -153,9 +153,8 @@ def _own_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
         waiting = any(not form.response for form in facts.forms)
         again = facts.forms_fetched and form_fetch.is_due(services, facts)
         more = bool(facts.snapshot and logic_data.missing_types(facts))
-        steps = (("fetch-forms", not facts.forms_fetched), ("fetch-named-forms", bool(facts.forms_named)))
-        steps = (*steps, ("refresh-forms", again), ("read-more", more))
-        return _first((*steps, ("populate", waiting)))
+        fetching = (("fetch-forms", not facts.forms_fetched), ("fetch-named-forms", bool(facts.forms_named)))
+        return _first((*fetching, ("refresh-forms", again), ("read-more", more), ("populate", waiting)))
     if state is _S.READY:
         if not facts.document:
             return "assemble"

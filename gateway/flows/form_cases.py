@@ -194,6 +194,8 @@ def todo(facts: Facts) -> str:
     """What people have to do about the forms, in one sentence."""
     open_count = sum(len(form.open_required) for form in facts.forms)
     waiting = [form.title for form in facts.forms if form.status != "completed"]
+    if facts.forms_named:
+        return "The payer named another form; it is being fetched."
     if not waiting:
         return "The forms are complete."
     if any(form.is_ended for form in facts.forms if form.status != "completed"):

@@ -6,6 +6,7 @@ it is an event: what was sent and what came. Answers that are on file stay as th
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ from gateway.flows.form_cases import (
     todo,
     trace_of,
 )
+from gateway.flows.form_coverage import take_over
 from gateway.flows.ledger import FHIR_JSON, Act, Item
 from gateway.flows.services import Services
 from gateway.forms import adaptive
@@ -280,9 +282,22 @@ def _complete(
     completed = replace(
         asked.form, response=digest_of(body), status="completed", open_required=(), sets=asked.form.sets + 1
     )
-    changed = facts.with_form(completed)
-    to = after_forms(changed) if case.state in (CaseState.DOCUMENTING, CaseState.NEEDS_ATTENTION) else None
-    return ledger.append(services, case, act, facts=changed, to=to, next_action="" if to else todo(changed))
+    said = take_over(
+        services, case, facts.with_form(completed), done, hashlib.sha256(exchange.response_bytes).hexdigest()
+    )
+    changed = said.facts
+    is_ours = case.state in (CaseState.DOCUMENTING, CaseState.NEEDS_ATTENTION)
+    to = after_forms(changed) if is_ours and not changed.forms_named else None
+    return ledger.append(
+        services,
+        case,
+        act,
+        facts=changed,
+        to=to,
+        next_action="" if to else todo(changed),
+        objects=said.kept,
+        changes=said.changes,
+    )
 
 
 def _note(form: FormFact, taken: adaptive.NextSet) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.fhir import Json
+from gateway.forms.coverage_words import sentences_of
 from gateway.forms.explain import CHANGED, FROM_CHART, FROM_PAYER, NOT_FOUND, TYPED
 from gateway.forms.form_row import Choice, FormRow, answer_text, build_row
 from gateway.forms.launch import LaunchContext
@@ -42,6 +43,8 @@ class FormView:
     """What to put right about the answers as a whole."""
     audience: tuple[str, ...] = ()
     """Who is to answer, as the form says: clinical, admin, patient."""
+    payer_says: tuple[str, ...] = ()
+    """What the payer says about coverage together with the form, one sentence each."""
     is_signature_wanted: bool = False
     """Whether a person has to sign the answers to complete the form."""
     is_adaptive: bool = False
@@ -86,6 +89,7 @@ class FormView:
             "can_be_completed": self.can_be_completed,
             "is_adaptive": self.is_adaptive,
             "is_signature_wanted": self.is_signature_wanted,
+            "payer_says": list(self.payer_says),
             "can_continue": self.can_continue,
             "rows": [row.as_json() for row in self.rows],
         }
@@ -153,6 +157,7 @@ def form_view(
         ),
         blockers=(*session.blockers, *enabled.undecided),
         faults=tuple(one.sentence for one in findings if not one.link_id and one.severity == "error"),
+        payer_says=sentences_of(response),
         is_signature_wanted=is_demanded(session.form),
         audience=dtr_sdc.read_audience(session.package.questionnaire),
         is_adaptive=dtr_sdc.is_adaptive(session.package.questionnaire) or contained_form(response) is not None,

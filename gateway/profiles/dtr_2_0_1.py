@@ -23,6 +23,8 @@ OVERRIDE: Final = "override"
 MANUAL: Final = "manual"
 NEEDS_ITEM: Final = True
 """Whether a response has at least one item: its profile says 1..*."""
+MERGES_BY_COVERAGE_ALONE: Final = True
+"""Whether what a form says about a coverage replaces all that was said about it, whatever the assertion."""
 
 
 def build_package_parameters(
@@ -79,6 +81,7 @@ __all__ = [
     "AUTO",
     "AUTO_SERVER",
     "MANUAL",
+    "MERGES_BY_COVERAGE_ALONE",
     "NEEDS_ITEM",
     "OVERRIDE",
     "VERSION",

@@ -25,6 +25,8 @@ OVERRIDE: Final = "override"
 MANUAL: Final = "manual"
 NEEDS_ITEM: Final = False
 """Whether a response has at least one item: its profile says 0..*."""
+MERGES_BY_COVERAGE_ALONE: Final = False
+"""Whether what a form says about a coverage replaces all that was said about it, whatever the assertion."""
 
 
 def build_package_parameters(
@@ -88,6 +90,7 @@ __all__ = [
     "AUTO",
     "AUTO_SERVER",
     "MANUAL",
+    "MERGES_BY_COVERAGE_ALONE",
     "NEEDS_ITEM",
     "OVERRIDE",
     "VERSION",

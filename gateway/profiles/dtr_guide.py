@@ -54,6 +54,7 @@ class DtrGuide(Protocol):
     OVERRIDE: str
     MANUAL: str
     NEEDS_ITEM: bool
+    MERGES_BY_COVERAGE_ALONE: bool
 
     def build_package_parameters(
         self,

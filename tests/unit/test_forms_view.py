@@ -136,6 +136,7 @@ def test_json_is_stable_and_writable() -> None:
         "is_adaptive",
         "is_signature_wanted",
         "open_required",
+        "payer_says",
         "progress",
         "questionnaire",
         "rows",
