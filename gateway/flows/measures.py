@@ -67,15 +67,17 @@ class MeasureSheet:
     """In the order in which they are shown."""
 
 
-def read_measures(services: Services, actor: Actor, start: date | None = None, end: date | None = None) -> MeasureSheet:
+def read_measures(
+    services: Services, actor: Actor, start: date | None = None, end: date | None = None, *, most: int = MOST_CASES
+) -> MeasureSheet:
     """The measures of a period of local days, both ends in; the last 90 days where none is given.
 
-    Raises AccessError, InputError for a period that is empty, too long or holds too many orders,
+    Raises AccessError, InputError for a period that is empty, too long or holds more than `most` orders,
     SettingsError for an operator's file that cannot be read.
     """
     require_access(actor.caller, "measures.read")
     period = _period(services, start, end)
-    given = _read(services, actor.tenant, period, operator_facts(services.settings.measures))
+    given = _read(services, actor.tenant, period, operator_facts(services.settings.measures), most)
     scoped = sum(case.first is not None for case in given.cases)
     return MeasureSheet(
         period=period, as_of=given.as_of, orders=scoped, others=len(given.cases) - scoped, measures=compute(given)
@@ -92,15 +94,15 @@ def _period(services: Services, start: date | None, end: date | None) -> Period:
     return Period(start=first, end=last, zone=services.settings.tenant.practice_zone)
 
 
-def _read(services: Services, tenant: str, period: Period, operator: OperatorFacts) -> MeasureInput:
+def _read(services: Services, tenant: str, period: Period, operator: OperatorFacts, most: int) -> MeasureInput:
     """Everything from one moment of the database."""
     zone = ZoneInfo(period.zone)
     start = datetime.combine(period.start, time(), zone)
     end = datetime.combine(period.end + timedelta(days=1), time(), zone)
     with services.store.read() as tx:
-        rows = tx.measures.cases(tenant, start, end, MOST_CASES + 1)
-        if len(rows) > MOST_CASES:
-            raise InputError(f"The period holds more than {MOST_CASES} orders; choose a shorter one.", code="period")
+        rows = tx.measures.cases(tenant, start, end, most + 1)
+        if len(rows) > most:
+            raise InputError(f"The period holds more than {most} orders; choose a shorter one.", code="period")
         history = _by_case(tx.measures.events(tenant, [row.case_id for row in rows]))
         sent = _by_case(tx.measures.sendings(tenant, [row.case_id for row in rows]))
         judged = _judgements(services, tx, tenant, history)
