@@ -123,17 +123,18 @@ def _unreadable_dates(record: RecordSnapshot, zone: str) -> Iterator[Problem]:
 
 
 def _bad_dates(value: Any, zone: str) -> Iterator[bool]:
+    """True for each date that cannot be read. Every node of every chart comes by: plain types, no abstract ones."""
     stack = [value]
     while stack:
         inner = stack.pop()
-        if isinstance(inner, Mapping):
-            for name, item in inner.items():
-                if isinstance(item, Mapping | list):
-                    stack.append(item)
-                elif name in DATES and read_span(item, zone) is None and item is not None:
-                    yield True
-        elif isinstance(inner, list):
+        if isinstance(inner, list):
             stack.extend(inner)
+        elif isinstance(inner, dict):
+            for name, item in inner.items():
+                if isinstance(item, dict | list):
+                    stack.append(item)
+                elif name in DATES and item is not None and read_span(item, zone) is None:
+                    yield True
 
 
 def _unknown_codes(record: RecordSnapshot, concepts: Concepts) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.errors import InputError
+from gateway.errors import GatewayError, InputError
 from gateway.fhir.json import parse_object
 from gateway.flows.audit_bulk import Shared, read_export, read_patient
 from gateway.flows.audit_chart import ChartContent, Unit, audit_chart, failed
@@ -179,7 +179,7 @@ class _Workers:
     def _one_by_one(self, batch: Sequence[Source]) -> list[Outcome]:
         found = []
         for source in batch:
-            self._lonely = self._lonely or self._open(1)
+            self._lonely = self._lonely or self._open_working()
             try:
                 found += self._lonely.submit(_batch, [source]).result()
             except BrokenProcessPool:
@@ -187,6 +187,17 @@ class _Workers:
                 self._lonely.shutdown()
                 self._lonely = None
         return found
+
+    def _open_working(self) -> ProcessPoolExecutor:
+        """A pool of one process that is known to work, so that not every chart is blamed for a machine's fault."""
+        pool = self._open(1)
+        try:
+            pool.submit(_batch, []).result()
+        except BrokenProcessPool:
+            pool.shutdown()
+            message = "Worker processes cannot be started on this machine; audit with --workers 1."
+            raise GatewayError(message, code="audit.workers") from None
+        return pool
 
     def close(self) -> None:
         """End the processes; what was not begun is dropped."""

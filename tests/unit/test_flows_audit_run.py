@@ -15,7 +15,7 @@ import pytest
 
 from gateway.clinical.rules import load_concepts, load_rules
 from gateway.demo.many_charts import many_charts, save_bundles, save_export
-from gateway.errors import InputError
+from gateway.errors import GatewayError, InputError
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows.audit_bulk import read_export
 from gateway.flows.audit_html import HtmlSink
@@ -103,6 +103,14 @@ def test_a_chart_that_kills_its_worker_is_a_row_and_the_others_are_audited(folde
     assert [row.chart for row in rows] == [source.name for source in sources]
     assert [row.chart for row in rows if not row.is_audited] == ["bomb"]
     assert rows[3].problems[0].code == "chart.crashed"
+
+
+def test_a_machine_that_starts_no_workers_is_not_blamed_on_the_charts(folder: Path) -> None:
+    plan = replace(PLAN, zone=Bomb("zone"))
+    made = Audit(plan=plan, sources=list(find_sources([folder]).charts), workers=2)
+    with pytest.raises(GatewayError) as raised:
+        list(made.rows())
+    assert raised.value.reason == "audit.workers"
 
 
 BAD: dict[str, tuple[bytes, str]] = {
