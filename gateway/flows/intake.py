@@ -262,8 +262,8 @@ def _store_all(
     """Store what is new, all or none; `brought` marks drafts of a hook, else the orders are as the EHR has them."""
     with services.store.read() as tx:
         known = {key: tx.cases.by_order_key(actor.tenant, key) for key in map(_order_key, checked)}
-    if brought is None:
-        known |= {_order_key(item): _saved(services, actor, item, known[_order_key(item)]) for item in checked}
+    is_saved = brought is None
+    known |= {_order_key(item): _own(services, actor, item, known[_order_key(item)], is_saved) for item in checked}
     drafts = {
         _order_key(item): _draft(services, actor, posted, item, brought)
         for item in checked
@@ -281,10 +281,10 @@ def _store_all(
     )
 
 
-def _saved(services: Services, actor: Actor, item: _Checked, case: CaseRow | None) -> CaseRow | None:
-    """The order's case; an order that the EHR has saved takes over the provisional case of its draft."""
-    coverage = f"Coverage/{item.coverage['id']}"
-    return intercept_signed.take_over(services, actor, case, item.ehr_id, coverage, item.posted.resource)
+def _own(services: Services, actor: Actor, item: _Checked, case: CaseRow | None, is_saved: bool) -> CaseRow | None:
+    """The order's case; an order that has another id by now takes over the provisional case of its draft."""
+    place = (item.ehr_id, f"Coverage/{item.coverage['id']}")
+    return intercept_signed.take_over(services, actor, case, place, item.posted.resource, is_saved=is_saved)
 
 
 def _note_signature(services: Services, actor: Actor, case: CaseRow | None, item: _Checked) -> None:

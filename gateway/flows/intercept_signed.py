@@ -111,18 +111,22 @@ def find_provisional(services: Services, tenant: str, ehr_id: str, coverage: str
 
 
 def take_over(
-    services: Services, actor: Actor, case: CaseRow | None, ehr_id: str, coverage: str, order: Json
+    services: Services, actor: Actor, case: CaseRow | None, place: tuple[str, str], order: Json, *, is_saved: bool
 ) -> CaseRow | None:
-    """The case of an order as the EHR has it: `case` where its key is known, else the provisional one of its draft."""
-    found = case or find_provisional(services, actor.tenant, ehr_id, coverage, order)
-    return relink(services, found, order, actor) if found is not None else None
+    """The case of an order: `case` where its key is known, else the provisional one of its draft; None for neither.
+
+    `place` is EHR and `Coverage/id`; `is_saved` says whether the order is as the EHR has it or still a draft.
+    """
+    found = case or find_provisional(services, actor.tenant, *place, order)
+    return relink(services, found, order, actor, is_saved=is_saved) if found is not None else None
 
 
-def relink(services: Services, case: CaseRow, order: Json, actor: Actor) -> CaseRow:
-    """The case with the order as the EHR has it now, under its present id. Nothing changes where that is known."""
+def relink(services: Services, case: CaseRow, order: Json, actor: Actor, *, is_saved: bool = True) -> CaseRow:
+    """The case with the order under its present id, saved or still a draft. Nothing changes where that is known."""
     facts = read_facts(case.facts)
     reference = f"{order['resourceType']}/{order['id']}"
-    if not facts.is_unsaved and reference == case.order_reference:
+    is_news = is_saved and facts.is_unsaved
+    if reference == case.order_reference and not is_news:
         return case
     body = dump_json(order)
     act = Act(
@@ -130,9 +134,11 @@ def relink(services: Services, case: CaseRow, order: Json, actor: Actor) -> Case
         about=(Item.resource(services.address(case.ehr_id, reference), body),),
         sources=(Item.body(ledger.load_object(services, case, facts.body), facts.body_type),),
         actor=actor,
-        note={"reason": "the order was saved in the EHR"},
+        note={"reason": "the order was saved in the EHR" if is_saved else "the draft has another id"},
     )
-    changed = replace(facts, is_unsaved=False, order_digest=hashlib.sha256(body).hexdigest())
+    changed = replace(
+        facts, is_unsaved=facts.is_unsaved and not is_saved, order_digest=hashlib.sha256(body).hexdigest()
+    )
     identity = order_identity(order, case.ehr_id)
     changes = {
         "order_reference": reference,

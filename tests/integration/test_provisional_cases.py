@@ -211,6 +211,17 @@ def test_a_draft_that_changes_is_checked_anew_in_its_own_case(house: House) -> N
     assert len(house.payers.sent("order-sign-coverage")) == 2
 
 
+def test_a_draft_under_another_temporary_id_keeps_its_case(house: House) -> None:
+    (case_id,) = sign(house, "P02", cds_caller.unsaved(CHARTS["P02"]))
+    assert sign(house, "P02", cds_caller.unsaved(CHARTS["P02"], "draft-2")) == [case_id]
+    case = house.case(case_id)
+    assert (case.order_reference, house.facts(case_id).is_unsaved) == ("ServiceRequest/draft-2", True)
+    assert len(house.payers.sent("order-sign-coverage")) == 1
+    assert settled(house, case_id, "held").signed_at is None
+    save(house, "P02")
+    assert after(house, case_id, hours=1).order_reference == "ServiceRequest/saved-1"
+
+
 def test_an_order_that_is_saved_as_draft_under_its_id_waits_for_its_signature(house: House) -> None:
     draft = cds_caller.unsaved(CHARTS["P02"])
     house.ehr_store.update("ServiceRequest", "draft-1", draft, None)
