@@ -26,6 +26,7 @@ from argon2 import PasswordHasher
 
 import provenance
 from gateway.demo.charts import DemoChart
+from gateway.demo.hook_keys import write_keys
 from gateway.errors import SettingsError
 from gateway.settings import Settings
 from payer_endpoints.directory import PayerRow, load_directory
@@ -246,6 +247,7 @@ def _settings_text(settings: Settings, house: House) -> str:
         },
         "payers": {"directories": [str(house.folder / "payers")], "allow_loopback": True},
         "clients": _clients(house, tenant),
+        "cds_clients": {"demo-ehr": {"issuer": house.ehr_url, "jwks_file": str(write_keys(house.folder))}},
     }
     if (house.folder / "ehr-token").read_text("utf-8"):
         content["ehr"]["ehr"]["token_file"] = str(house.folder / "ehr-token")
