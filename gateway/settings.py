@@ -163,6 +163,15 @@ class RuleSettings(Section):
     """Illustrative rules accepted for production use by the operator."""
 
 
+class InstrumentSettings(Section):
+    """Questionnaires that staff and patients answer."""
+
+    wording_file: Path | None = None
+    """JSON file with the licensed words of a questionnaire whose own may not be shipped; empty: none."""
+    link_hours: int = Field(default=24, ge=1, le=72)
+    """How long a patient's one-time link stays open."""
+
+
 class PilotSettings(Section):
     """Conservative care: for whose orders it is switched on. The timer and automatic sending are two switches."""
 
@@ -220,6 +229,7 @@ class Settings(Section):
     """EHRs that may call the CDS services, by a name of yours."""
     payers: PayerSettings = PayerSettings()
     rules: RuleSettings = RuleSettings()
+    instruments: InstrumentSettings = InstrumentSettings()
     measures: MeasureSettings = MeasureSettings()
     pilot: PilotSettings = PilotSettings()
     demo: DemoSettings = DemoSettings()

@@ -51,6 +51,13 @@ class Ward:
         self.house.work()
         return self.house.case(case_id)
 
+    def settle(self, case_id: str) -> CaseRow:
+        """The case after everything that is due was done: jobs, the sweep, and what it found."""
+        self.house.work()
+        self.house.sweep.run(self.house.clock.now())
+        self.house.work()
+        return self.house.case(case_id)
+
     @property
     def ehr_url(self) -> str:
         """Base address of the EHR, as callers name it."""

@@ -15,6 +15,7 @@ from argon2 import PasswordHasher
 
 from gateway.cli.shared import JsonOption, SettingsOption, flat, print_fields, show
 from gateway.errors import SettingsError
+from gateway.flows.instruments_wording import load_wording
 from gateway.flows.services import known_payers
 from gateway.settings import CdsClientSettings, ClientSettings, Settings, describe_settings, load_settings
 
@@ -36,6 +37,7 @@ def check(settings_file: SettingsOption = None, as_json: JsonOption = False) -> 
     """
     loaded = load_settings(settings_file)
     payers = known_payers(loaded)
+    load_wording(loaded)
     problems = list(find_problems(loaded))
     if problems:
         raise SettingsError("\n".join(problems))

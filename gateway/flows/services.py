@@ -32,9 +32,11 @@ from gateway.clinical.concepts import Concepts
 from gateway.clinical.practice import practice_zone
 from gateway.clinical.rule_checks import require_sound
 from gateway.clinical.rules import Rule, load_concepts, load_rules
+from gateway.clinical.wording import LicensedWording
 from gateway.clock import Clock, SystemClock
 from gateway.errors import NotFound, SettingsError
 from gateway.fhir.references import read_reference
+from gateway.flows.instruments_wording import load_wording
 from gateway.flows.recent import Recent
 from gateway.jobs.dbos_adapter import DbosJobs
 from gateway.jobs.port import Jobs, QueueLimits
@@ -73,6 +75,8 @@ class Services:
     """Code sets of the clinical rules."""
     secret: bytes = field(repr=False)
     """Key of our own short tokens and cookies."""
+    wording: LicensedWording | None = field(default=None, repr=False)
+    """Licensed words of the settings; None without a licence."""
     snapshots: Recent[tuple[str, str, str], Any] = field(default_factory=lambda: Recent(SNAPSHOTS), repr=False)
     """Charts read lately, by tenant, case and digest of the manifest."""
     _ehrs: dict[str, EhrClient] = field(default_factory=dict, repr=False)
@@ -181,6 +185,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         rules=rules,
         concepts=concepts,
         secret=secret,
+        wording=load_wording(settings),
     )
 
 

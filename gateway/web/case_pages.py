@@ -13,9 +13,11 @@ from gateway.errors import GatewayError, NotFound
 from gateway.fhir.json import parse_json, pretty_json
 from gateway.fhir.narrative import SafeHtml, sanitise
 from gateway.flows import decided, desk, exchanges
+from gateway.flows.instruments_measure import case_trends
 from gateway.web import chips, history, stages
 from gateway.web.case_actions import DONE, buttons
 from gateway.web.page import Page
+from gateway.web.trends import draw
 
 MAX_SHOWN: Final = 1_000_000
 """Bytes of an object that are shown in a page; the download has all of them."""
@@ -82,6 +84,7 @@ def overview(page: Page) -> Response:
         buttons=buttons(sheet),
         can_answer="form.answer" in sheet.allowed,
         done=DONE.get(page.query("done"), ""),
+        drawings=draw(case_trends(page.services, sheet)),
     )
 
 

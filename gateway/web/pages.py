@@ -24,6 +24,7 @@ from gateway.web import (
     case_pages,
     exam_pages,
     form_pages,
+    instrument_pages,
     measures_pages,
     red_flag_pages,
     sign_in,
@@ -39,6 +40,8 @@ OPEN: Sequence[Line] = (
     ("GET", "/sign-in", sign_in.show),
     ("POST", "/sign-in", sign_in.enter),
     ("GET", "/about", audit.about),
+    ("GET", "/answer/{token}", instrument_pages.invite),
+    ("POST", "/answer/{token}", instrument_pages.answer),
 )
 """The only pages without sign-in; help is one of them, so that it is where it always is."""
 CLOSED: Sequence[Line] = (
@@ -71,6 +74,10 @@ CLOSED: Sequence[Line] = (
     ("GET", "/cases/{case_id}/red-flag/{slug}/attest", red_flag_pages.confirm),
     ("POST", "/cases/{case_id}/red-flag/{slug}/attest", red_flag_pages.act),
     ("POST", "/cases/{case_id}/red-flag/{slug}/write", red_flag_pages.write),
+    ("GET", "/cases/{case_id}/instruments", instrument_pages.overview),
+    ("GET", "/cases/{case_id}/instruments/{slug}", instrument_pages.show),
+    ("POST", "/cases/{case_id}/instruments/{slug}", instrument_pages.enter),
+    ("POST", "/cases/{case_id}/instruments/{slug}/link", instrument_pages.make_link),
     ("GET", "/cases/{case_id}/neuro-exam", exam_pages.show),
     ("POST", "/cases/{case_id}/neuro-exam", exam_pages.save),
     ("GET", "/cases/{case_id}/neuro-exam/support", exam_pages.support),

@@ -270,7 +270,7 @@ def test_ids_on_a_page_are_unique_and_labels_point_at_them(browser: Browser, cas
 
 
 def test_open_pages_are_a_fixed_list() -> None:
-    assert [path for _, path, _ in OPEN] == ["/sign-in", "/sign-in", "/about"]
+    assert [path for _, path, _ in OPEN] == ["/sign-in", "/sign-in", "/about", "/answer/{token}", "/answer/{token}"]
 
 
 def test_the_readme_names_every_page() -> None:
