@@ -25,9 +25,10 @@ FindChart = Callable[[str], Chart | None]
 
 
 def shipped_forms() -> tuple[str, ...]:
-    """Slugs of the forms that come with the gateway."""
+    """Slugs of the payer forms that come with the gateway; templates of our own have no worked examples."""
     root = files("questionnaires")
-    return tuple(sorted(one.name for one in root.iterdir() if (one / "questionnaire.json").is_file()))
+    forms = (one for one in root.iterdir() if (one / "questionnaire.json").is_file())
+    return tuple(sorted(one.name for one in forms if not (one / "template.toml").is_file()))
 
 
 def check_questionnaire(slug: str, find_chart: FindChart) -> dict[str, Any]:
