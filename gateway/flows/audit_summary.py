@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any, Final, get_args
@@ -11,7 +11,10 @@ from typing import Any, Final, get_args
 from gateway.clinical.elements import Status, Verdict
 from gateway.flows.audit_rows import ChartRow, RuleRow
 
-VERDICTS: Final[tuple[str, ...]] = get_args(Verdict)
+VERDICTS: Final[tuple[Verdict, ...]] = (
+    *("PASS", "GAP", "INDETERMINATE", "RED_FLAG_BYPASS", "RED_FLAG_INCOMPLETE", "NOT_APPLICABLE"),
+)
+"""In the order in which people read them."""
 STATUSES: Final[tuple[str, ...]] = get_args(Status)
 DONE, REFUSED, CANNOT_TELL = 0, 1, 3
 """Exit codes: every order has a verdict · at least one has none · something that was not read stands beside one."""
@@ -123,5 +126,5 @@ class Summary:
         }
 
 
-def _all(counts: Mapping[str, int], names: tuple[str, ...]) -> dict[str, int]:
+def _all(counts: Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
     return {name: counts.get(name, 0) for name in names}
