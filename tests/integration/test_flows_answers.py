@@ -26,8 +26,8 @@ MEMBERS = {
     **dict.fromkeys(
         (
             "late", "old", "cancelled", "poison", "refused", "refused-cancel", "again", "ask-first", "asked",
-            "withdrawn", "withdraw-fails", "overtaken", "no-action", "unread", "overridden", "recheck-later", "duplicate",
-            "lost",
+            "withdrawn", "withdraw-fails", "overtaken", "no-action", "unread", "overridden", "recheck-later",
+            "duplicate", "lost",
         ),
         "SYN-APPROVE-01",
     ),
