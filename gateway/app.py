@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from gateway.api.routes import install_api
 from gateway.errors import GatewayError, SettingsError
 from gateway.flows.advance import advance
+from gateway.flows.intercept_house import house_of
 from gateway.flows.ledger import ADVANCE
 from gateway.flows.services import Services, open_services
 from gateway.jobs.sweep import Sweep
@@ -33,6 +34,7 @@ def create_app(settings: Settings, services: Services | None = None, *, work: bo
     configure_logs(settings.log_level)
     require_own_packages()
     opened = services or open_services(settings)
+    house_of(opened)  # the keys of CDS clients: a mistake is told at start, not to the first clinician
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -105,12 +105,7 @@ def accept_orders(services: Services, actor: Actor, posted: Posted) -> tuple[Acc
 
 
 def accept_drafts(
-    services: Services,
-    actor: Actor,
-    posted: Posted,
-    orders: Sequence[PostedOrder],
-    lookup: Lookup,
-    brought: Brought,
+    services: Services, actor: Actor, posted: Posted, orders: Sequence[PostedOrder], lookup: Lookup, brought: Brought
 ) -> tuple[Accepted, ...]:
     """A provisional case for each draft order of a hook; orders of which something is missing get none.
 

@@ -94,6 +94,13 @@ def test_a_table_in_a_pipe_is_never_folded(capsys: pytest.CaptureFixture[str]) -
         ("CLIENTS__A__NAME", "A", "clients.a.secret_sha256: neither"),
         ("CLIENTS__A__SECRET_SHA256", "abc", "clients.a.secret_sha256: 64"),
         ("CLIENTS__A__PASSWORD_ARGON2", "abc", "clients.a.password_argon2: "),
+        (
+            "CDS_CLIENTS__A",
+            '{issuer="i",jwks_url="https://x.example.org/k"}',
+            "cds_clients.a.ehr: there is no [ehr.ehr]",
+        ),
+        ("CDS_CLIENTS__A", '{issuer="i",ehr="ehr"}', "cds_clients.a."),
+        ("CDS_CLIENTS__A", '{issuer="i",jwks_file="/nope"}', "cds_clients.a."),
     ],
 )
 def test_settings_that_would_fail_later_are_told(variable: str, value: str, begin: str) -> None:
