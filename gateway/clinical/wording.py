@@ -33,6 +33,8 @@ ANCHORS: Final = (
 )
 """Generic anchors of our own, 0 to 5; they are no translation of any index."""
 NOT_VALIDATED: Final = "Not the validated {label}: generic words for synthetic patients."
+GENERIC: Final = "neutral-demo"
+"""Source of generic words, which count nowhere but in a demonstration."""
 MAX_FILE: Final = 1_000_000
 """Bytes of a wording file."""
 
@@ -192,7 +194,7 @@ def countable(record: RecordSnapshot, *, is_production: bool) -> RecordSnapshot:
     """The record that rules may look at: in production without answers to generic words."""
     if not is_production:
         return record
-    kept = [item for item in record.all() if wording_source(item) != NeutralDemoWording().source]
+    kept = [item for item in record.all() if wording_source(item) != GENERIC]
     return record if len(kept) == len(record.all()) else RecordSnapshot(kept)
 
 

@@ -23,6 +23,7 @@ from gateway.fhir import Json
 from gateway.flows.care_day import as_of
 from gateway.flows.evaluate import rule_for
 from gateway.flows.extract import Kept, Snapshot
+from gateway.flows.instruments_wording import counts_here
 from gateway.flows.services import Services
 from gateway.reasoning.record import reference_of
 from gateway.store.care_rows import TimerRow
@@ -63,7 +64,8 @@ def read_now(services: Services, case: CaseRow, *, with_appointments: bool = Tru
     ehr = services.ehr(case.ehr_id)
     patient_id = case.patient_reference.partition("/")[2]
     order = ehr.read(*case.order_reference.split("/", 1))
-    fetched = {reference_of(item.resource): item for item in (order, *ehr.chart(patient_id).fetched)}
+    read = (item for item in ehr.chart(patient_id).fetched if counts_here(services.settings, item.resource))
+    fetched = {reference_of(item.resource): item for item in (order, *read)}
     snapshot = Snapshot(kept=tuple(_kept(services, case, item) for item in fetched.values()), findings=())
     found = _appointments(services, case, patient_id) if with_appointments else Extract()
     return judge(services, case, snapshot, found.resources)

@@ -24,6 +24,7 @@ from gateway.fhir.json import parse_json
 from gateway.fhir.reading import text
 from gateway.fhir.references import read_reference, reference_text
 from gateway.flows import ledger
+from gateway.flows.instruments_wording import counts_here
 from gateway.flows.ledger import Act, Item
 from gateway.flows.orders import CLOSED_STATUSES, is_expedited, patient_reference, service_of
 from gateway.flows.services import Services
@@ -86,7 +87,8 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     order, is_saved = _order(services, case, facts)
     _require_usable(order.resource, case)
     chart = ehr.chart(patient_id, (*CHART_TYPES, *facts.further_types))
-    fetched = _unique([order, *chart.fetched, *_roles(services, case, order.resource)])
+    found = _unique([order, *chart.fetched, *_roles(services, case, order.resource)])
+    fetched = [item for item in found if counts_here(services.settings, item.resource)]
     manifest = provenance.salted_record(
         "extract",
         {

@@ -29,6 +29,7 @@ from gateway.flows.actors import Actor
 from gateway.flows.evaluate import rule_for
 from gateway.flows.extract import Kept, Snapshot, load_snapshot
 from gateway.flows.form_cases import author_of
+from gateway.flows.instruments_wording import counts_here
 from gateway.flows.ledger import Act, Item
 from gateway.flows.packet import own_key
 from gateway.flows.services import Services
@@ -95,7 +96,7 @@ def read_bench(services: Services, case: CaseRow) -> Bench:
     ehr = services.ehr(case.ehr_id)
     order = ehr.read(*case.order_reference.split("/", 1))
     fetched = [order, *ehr.chart(case.patient_reference.partition("/")[2]).fetched]
-    kept = {item.reference: item for item in reversed(fetched)}
+    kept = {item.reference: item for item in reversed(fetched) if counts_here(services.settings, item.resource)}
     snapshot = Snapshot(kept=tuple(_kept(services, case, item) for item in kept.values()), findings=())
     return _bench(services, case, snapshot)
 

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from gateway.clinical.instruments import Instrument, MeasureForm, instruments
-from gateway.clinical.wording import LicensedWording, WordingProvider, choose_wording, read_wording
+from gateway.clinical.wording import (
+    GENERIC,
+    LicensedWording,
+    WordingProvider,
+    choose_wording,
+    read_wording,
+    wording_source,
+)
 from gateway.errors import SettingsError
+from gateway.fhir import Json
 from gateway.settings import Settings
 
 
@@ -37,3 +45,11 @@ def words_of(
     if not isinstance(instrument.template, MeasureForm) or not instrument.template.wording:
         return None
     return choose_wording(licensed, is_production=is_production)
+
+
+def counts_here(settings: Settings, resource: Json) -> bool:
+    """Whether a resource of a chart may be looked at: in production none that was answered in generic words.
+
+    Asked where charts are read, so that neither a rule nor a payer's form nor a packet ever rests on one.
+    """
+    return settings.server.mode != "production" or wording_source(resource) != GENERIC

@@ -19,6 +19,7 @@ from gateway.errors import GatewayError, NotFound, SettingsError
 from gateway.fhir import Json
 from gateway.fhir.reading import objects
 from gateway.fhir.references import read_reference, reference_text
+from gateway.flows.instruments_wording import counts_here
 from gateway.flows.intercept_budget import Budget
 from gateway.flows.intercept_house import house_of
 from gateway.flows.services import Services
@@ -67,7 +68,8 @@ def gather(services: Services, ehr_id: str, call: HookCall, budget: Budget, *, i
         reader.add(prefetched(value))  # (1)
     reader.read(_missing(reader.ehr, call, is_clinical=is_clinical))  # (2)
     reader.read(_around(reader.ehr, reader.found, call))  # (3)
-    return HookChart(resources=tuple(reader.found.values()), unseen=tuple(sorted(reader.unseen)), base=reader.base)
+    seen = tuple(item for item in reader.found.values() if counts_here(services.settings, item))
+    return HookChart(resources=seen, unseen=tuple(sorted(reader.unseen)), base=reader.base)
 
 
 class _Reader:

@@ -236,6 +236,24 @@ def test_production_shows_no_generic_words(ward: Ward) -> None:
     assert response["extension"][0]["extension"][0]["valueCode"] == "transcribed"
 
 
+def test_production_counts_no_answer_to_generic_words(ward: Ward) -> None:
+    """A response of a demonstration that stands in the EHR is left out of everything that is read."""
+    case, staff = ward.held(), ward.browser("stella")
+    enter(staff, case, "ndi", ndi(*[2] * 10), **{"filled-on": "2026-01-20"})
+    ward.settle(case.case_id)
+    assert any("One NDI score" in line for line in ward.house.facts(case.case_id).lines)
+    settings = ward.house.services.settings
+    server = settings.server.model_copy(update={"mode": "production"})
+    rules = settings.rules.model_copy(update={"accepted": ("default-strict",)})
+    ward.house.services.settings = settings.model_copy(update={"server": server, "rules": rules})
+    action = f"/cases/{case.case_id}/actions/recheck"
+    assert staff.submit(action, action, {}).status_code == 303
+    ward.settle(case.case_id)
+    lines = ward.house.facts(case.case_id).lines
+    assert any("No NDI score is on file" in line for line in lines), lines
+    assert "NDI over time" not in staff.get(f"/cases/{case.case_id}").text
+
+
 def test_an_auditor_looks_and_enters_nothing(ward: Ward) -> None:
     case, auditor = ward.held(), ward.browser("ada")
     page = auditor.get(f"/cases/{case.case_id}/instruments/pain-nrs")
