@@ -1,4 +1,4 @@
-"""The forms a payer hands out, read from the `questionnaires` folders: Questionnaire, libraries, value sets.
+"""The forms a payer hands out: Questionnaire, libraries, value sets, from the folders of `questionnaires` and our own.
 
 A library folder may hold FHIR Library resources, or pairs of CQL text and compiled ELM of the same name; a pair becomes
 one Library with both as content. Source: spec/dtr.md §4.3, §6.2.
@@ -60,15 +60,20 @@ class FormShelf:
                 return form
         return None
 
-    def _root(self) -> Traversable:
-        return self._folder if self._folder is not None else files("questionnaires")
+    def _roots(self) -> list[Traversable]:
+        """Where forms lie: the project's own, then those of the harness."""
+        if self._folder is not None:
+            return [self._folder]
+        return [files("questionnaires"), files("payer_endpoints.harness") / "forms"]
 
     def _slugs(self) -> list[str]:
-        return sorted(entry.name for entry in self._root().iterdir() if (entry / "questionnaire.json").is_file())
+        folders = (entry for root in self._roots() for entry in root.iterdir())
+        return sorted(entry.name for entry in folders if (entry / "questionnaire.json").is_file())
 
     def _load(self, slug: str) -> FormParts | None:
-        folder = self._root() / slug
-        if not (folder / "questionnaire.json").is_file():
+        folders = (root / slug for root in self._roots())
+        folder = next((one for one in folders if (one / "questionnaire.json").is_file()), None)
+        if folder is None:
             return None
         questionnaire, _ = parse_body((folder / "questionnaire.json").read_bytes())
         if questionnaire is None or type_of(questionnaire) != "Questionnaire":

@@ -18,6 +18,7 @@ from payer_endpoints.harness.form_shelf import FormParts, FormShelf
 from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.ledger import Ledger
 from payer_endpoints.harness.outcomes import Issue, errors_of, operation_outcome
+from payer_endpoints.harness.package_damage import damage
 from payer_endpoints.harness.reading import as_objects, as_text, at, member_id, type_of
 from payer_endpoints.harness.scenarios import Scenario, ScenarioBook
 
@@ -93,7 +94,9 @@ class Packages:
             return None, errors_of(issues)
         self._ledger.count(payer.slug, "packages")
         bundles, warnings = self._answer(payer, guide, asked, assertion, base)
-        return (_wrap if guide is Guide.STU2_2 else _wrap_old)(bundles, warnings), []
+        plan = self._scenario(payer, asked, assertion).package
+        damaged = [damage(bundle, plan.damage) for bundle in bundles]
+        return _shaped(plan.shape, damaged, warnings, guide), []
 
     def _check_context(self, asked: Asked, assertion: Assertion | None) -> Iterator[Issue]:
         """spec-129, spec-130."""
@@ -202,6 +205,22 @@ def _blank_items(items: list[Json]) -> list[dict[str, Any]]:
         inner = _blank_items(as_objects(item.get("item"))) if item.get("type") == "group" else []
         found.append(blank | ({"item": inner} if inner else {}))
     return found
+
+
+def _shaped(shape: str, bundles: list[dict[str, Any]], warnings: list[Issue], guide: Guide) -> dict[str, Any]:
+    """The answer in the shape a scenario wants; `nothing` is an empty object here and no body on the wire."""
+    if shape == "bare" and bundles:
+        return bundles[0]
+    if shape == "return":
+        return _parameters([{"name": "return", "resource": bundle} for bundle in bundles])
+    if shape == "outcome-only":
+        text = "The forms for this order are not ready; call the plan."
+        said = operation_outcome([Issue(text=text, severity="warning", code="incomplete", source="oper-8")])
+        name = "outcome" if guide is Guide.STU2_2 else "operationOutcome"
+        return _parameters([{"name": name, "resource": said}])
+    if shape in ("empty", "nothing"):
+        return {} if shape == "nothing" else _parameters([])
+    return (_wrap if guide is Guide.STU2_2 else _wrap_old)(bundles, warnings)
 
 
 def _wrap(bundles: list[dict[str, Any]], warnings: list[Issue]) -> dict[str, Any]:

@@ -99,7 +99,9 @@ def _add_form_routes(router: APIRouter, harness: Harness) -> None:
         if refused:
             return refused
         found, issues = harness.packages.package(call.payer, call.guide, body, call.message, call.base)
-        return refusal(422, *issues) if found is None else fhir_response(found)
+        if found is None:
+            return refusal(422, *issues)
+        return fhir_response(found) if found else Response(status_code=200, media_type=names.FHIR_JSON)
 
     @payer_route(router, harness, "POST", "/fhir/Questionnaire/$next-question")
     def next_question(call: Call) -> Response:

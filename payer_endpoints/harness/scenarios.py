@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from payer_endpoints.harness.faults import Fault
+from payer_endpoints.harness.package_damage import DAMAGES
 
 Decision = Literal[
     "approved", "pended", "denied", "modified", "denied-with-part", "contact", "no-action", "unknown-code", "error"
@@ -110,6 +111,23 @@ class NotifyPlan(SubmitPlan):
     """After the pend, or after the documents came where some were asked for."""
 
 
+class PackagePlan(_Row):
+    """How the forms are handed out; without it as the guide says."""
+
+    damage: tuple[str, ...] = ()
+    """Switches of `package_damage.py`, applied to every package in order."""
+    shape: Literal["guide", "bare", "return", "outcome-only", "empty", "nothing"] = "guide"
+    """`bare`: the first package as a bare Bundle; `return`: Parameters with the names of reference implementations;
+    `outcome-only`: no package and a sentence why; `empty`: Parameters without any; `nothing`: no body."""
+
+    @model_validator(mode="after")
+    def _is_known(self) -> PackagePlan:
+        unknown = sorted(set(self.damage) - set(DAMAGES))
+        if unknown:
+            raise ValueError(f"no such damage: {', '.join(unknown)}")
+        return self
+
+
 class Scenario(_Row):
     """One row of behaviour."""
 
@@ -121,7 +139,8 @@ class Scenario(_Row):
     default: bool = False
     """Answers every member that no other scenario names."""
     forms: tuple[str, ...] = ()
-    """Folders below `questionnaires/`."""
+    """Folders below `questionnaires/` or `harness/forms/`."""
+    package: PackagePlan = PackagePlan()
     crd: CoveragePlan = CoveragePlan()
     submit: SubmitPlan = SubmitPlan()
     notify: NotifyPlan | None = None
