@@ -82,12 +82,13 @@ def _items(items: Any) -> Iterator[Json]:
 
 def with_codes(services: Services, case: CaseRow, parts: FormPackageParts, digests: Iterable[str]) -> FormPackageParts:
     """The package with the value sets that were expanded for it, in place of its unlisted ones of the same name."""
-    fetched = []
-    for digest in digests:
-        body = parse_json(ledger.load_object(services, case, digest))
-        url = _url_of(body)
-        if (value_set := read_expansion(body, url)) is not None:
-            fetched.append(value_set)
+    return with_answers(parts, (ledger.load_object(services, case, digest) for digest in digests))
+
+
+def with_answers(parts: FormPackageParts, answers: Iterable[bytes]) -> FormPackageParts:
+    """As `with_codes`, from the bytes of the answers."""
+    bodies = [parse_json(answer) for answer in answers]
+    fetched = [found for body in bodies if (found := read_expansion(body, _url_of(body))) is not None]
     if not fetched:
         return parts
     names = {one.get("url") for one in fetched}

@@ -40,6 +40,7 @@ from gateway.flows.form_cases import (
 )
 from gateway.flows.form_coverage import take_over
 from gateway.flows.ledger import FHIR_JSON, Act, Item
+from gateway.flows.logic_codes import fetch_codes, with_answers
 from gateway.flows.services import Services
 from gateway.forms import adaptive
 from gateway.forms.populate import Draft, populate
@@ -71,6 +72,8 @@ class _Asked:
     sent: Json
     """The response as the payer gets it."""
     before: bytes
+    codes: tuple[Item, ...] = ()
+    """Codes that were fetched for the new questions."""
 
 
 def ask_next(services: Services, actor: Actor, case_id: str, form_id: str, seen: str = "") -> CaseRow:
@@ -93,7 +96,14 @@ def ask_next(services: Services, actor: Actor, case_id: str, form_id: str, seen:
             _record(services, asked, case, exchange.request_bytes, exchange, error=error.reason)
             raise
         _record(services, asked, case, exchange.request_bytes, exchange, count=len(taken.added))
-        return _keep(services, case_id, asked, taken, exchange)
+        return _keep(services, case_id, _with_codes(services, case, asked, taken), taken, exchange)
+
+
+def _with_codes(services: Services, case: CaseRow, asked: _Asked, taken: adaptive.NextSet) -> _Asked:
+    """With the codes that the new questions need and bring along neither."""
+    codes = fetch_codes(services, case.payer, adaptive.opened(asked.package, taken.response))
+    package = with_answers(asked.package, (item.raw for item in codes))
+    return replace(asked, package=package, codes=codes)
 
 
 @contextmanager
@@ -247,6 +257,7 @@ def _go_on(
             response_item(case, asked.form, asked.before, role="revision"),
             Item.body(exchange.response_bytes),
             Item.body(trace, "application/json"),
+            *asked.codes,
         ),
         payer="" if is_ours else services.payer_row(case.payer).name,
         note=_note(asked.form, taken),
@@ -259,6 +270,7 @@ def _go_on(
             open_required=draft.open_required,
             answered=sum(bool(answer.value) for answer in draft.answers),
             sets=form.sets + 1,
+            value_sets=tuple(dict.fromkeys((*form.value_sets, *(item.digest for item in asked.codes)))),
         )
     )
     return ledger.append(services, case, act, facts=changed, next_action=_words(taken, todo(changed)), objects=reports)

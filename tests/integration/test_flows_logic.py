@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.errors import EhrRejected, PayerTimedOut
-from gateway.fhir.json import parse_json
-from gateway.flows import forms, ledger
+from gateway.fhir.json import dump_json, parse_json
+from gateway.flows import forms, ledger, next_questions
 from payer_endpoints.directory import Directory
 from tests.elm_samples import as_resource, library, lit, op, retrieve
 from tests.form_samples import expression, form, item
@@ -18,6 +19,7 @@ from tests.integration.flows_house import PERSON, House, answered, open_house
 
 NAMES = ("expanded", "older", "unknown", "silent", "listed", "stop", "isolate", "more", "declared", "enough", "refused")
 URL = "http://example.org/vs/asked"
+CQF_LIBRARY = "http://hl7.org/fhir/StructureDefinition/cqf-library"
 ROUTE = {"code": "a", "system": "http://example.org/codes"}
 IN_SET = {"type": "InValueSet", "code": lit("a"), "valueset": {"name": "v"}}
 LOGIC = library(
@@ -36,7 +38,8 @@ LOGIC = library(
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One house for the module; every test has a patient of its own."""
     folder: Path = tmp_path_factory.mktemp("logic")
-    with open_house(folder, dict.fromkeys(NAMES, "SYN-APPROVE-01")) as opened:
+    members = {**dict.fromkeys(NAMES, "SYN-APPROVE-01"), "later": "SYN-ADAPT-01"}
+    with open_house(folder, members) as opened:
         yield opened
 
 
@@ -196,3 +199,37 @@ def test_what_the_ehr_does_not_give_leaves_the_form_to_people(house: House) -> N
         ehr.chart = real  # type: ignore[method-assign]
     assert house.case(case_id).state == "documenting"
     assert rows["shots"]["values"] == ["0"]
+
+
+@pytest.mark.requirement("dtr:spec-35")
+def test_codes_of_questions_that_come_later_are_asked_for_when_they_come(house: House) -> None:
+    """An adaptive form whose second set brings a library of its own, and a value set that is nowhere."""
+    payer, asked = house.payer(), []
+
+    def later(real: Any, *arguments: Any, **more: Any) -> Any:
+        exchange = real(*arguments, **more)
+        body = parse_json(exchange.response_bytes)
+        response = body["parameter"][0]["resource"]
+        (questionnaire,) = (one for one in response["contained"] if one["resourceType"] == "Questionnaire")
+        questionnaire["item"].append(
+            item("coded", "integer", expression("initialExpression", '"Codes".in', "text/cql"), text="Coded")
+        )
+        questionnaire["extension"].append({"url": CQF_LIBRARY, "valueCanonical": "http://example.org/Library/Codes"})
+        response["contained"].append({**as_resource(LOGIC), "id": "codes", "url": "http://example.org/Library/Codes"})
+        return replace(exchange, response_bytes=dump_json(body))
+
+    def expand(real: Any, body: bytes) -> Any:
+        asked.append(parse_json(body)["parameter"][0]["valueUri"])
+        return answered(200, value_set())
+
+    payer.instead = {"next_question": later, "expand": expand}
+    case_id = house.post("later")
+    house.run()
+    next_questions.ask_next(house.services, PERSON, case_id, "1")
+    (found,) = forms.show_forms(house.services, PERSON, case_id)
+    payer.instead = {}
+    rows = {row["link_id"]: row for row in found["rows"]}
+    assert asked == [f"{URL}|2"]
+    assert rows["coded"]["values"] == ["7"]
+    assert len(house.facts(case_id).forms[0].value_sets) == 1
+    assert house.failing_codes(case_id) == set()
