@@ -1,7 +1,8 @@
 """Worked examples of a form: a chart in, answers and origins out (`questionnaires/<slug>/cases/*.toml`).
 
 title = "Full course"          what the example shows
-chart = "P01"                  name of the chart it is filled from
+chart = "P01"                  name of the chart it is filled from: one of the demonstration, or `charts/<name>.json`
+order = "ServiceRequest/1"     the order, where the chart has several requests
 now = 2026-02-16T18:00:00Z     instant of the session
 open_required = ["reevaluated"]
 empty = ["red-flag-detail"]    enabled questions that must stay empty
@@ -27,7 +28,7 @@ from gateway.profiles.dtr_package import FormPackageParts
 from gateway.reasoning.defines import DefineEvaluator
 from gateway.reasoning.record import RecordSnapshot
 
-_KEYS = {"title", "chart", "now", "open_required", "empty", "answers", "origins"}
+_KEYS = {"title", "chart", "order", "now", "open_required", "empty", "answers", "origins"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class WorkedCase:
     chart: str
     now: datetime
     answers: Mapping[str, str]
+    order: str = ""
     empty: tuple[str, ...] = ()
     open_required: tuple[str, ...] | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +59,7 @@ def read_worked_case(raw: Mapping[str, Any]) -> WorkedCase:
         title=str(raw.get("title", "")),
         chart=str(raw["chart"]),
         now=now,
+        order=str(raw.get("order", "")),
         answers={key: _text(value) for key, value in raw.get("answers", {}).items()},
         empty=tuple(raw.get("empty", ())),
         open_required=tuple(raw["open_required"]) if "open_required" in raw else None,

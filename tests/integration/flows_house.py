@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -233,9 +233,11 @@ def _answers(
 
 
 @contextmanager
-def open_house(folder: Path, members: Mapping[str, str] | None = None) -> Iterator[House]:
-    """A fresh house in `folder`."""
-    found = charts(members or {})
+def open_house(
+    folder: Path, members: Mapping[str, str] | None = None, more: Sequence[DemoChart] = ()
+) -> Iterator[House]:
+    """A fresh house in `folder`; the EHR holds `more` charts beside those of the demo."""
+    found = charts(members or {}) | {chart.scenario: chart for chart in more}
     ehr_app = create_ehr_app([chart.bundle for chart in found.values()], None)
     harness = create_harness_app(HarnessConfig(require_token=False, delivery_seconds=0.1, pace=0.0))
     with serving(ehr_app) as ehr_url, serving(harness) as payer_url:

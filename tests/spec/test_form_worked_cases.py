@@ -30,8 +30,9 @@ CASES = [
     for slug in SLUGS
     if (ROOT / slug / "cases").is_dir()
     for case in sorted((ROOT / slug / "cases").iterdir(), key=lambda entry: entry.name)
-    if case.name.endswith(".toml")
+    if case.name.endswith(".toml") and not (ROOT / slug / "charts").is_dir()
 ]
+"""Examples over the demonstration's charts; forms with charts of their own are checked by the command's tests."""
 
 
 @pytest.fixture(scope="module")
