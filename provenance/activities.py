@@ -98,6 +98,7 @@ _ROWS: Final = (
     Activity(code="seal", display="packet sealed", v3_system=V3_DOCUMENT_COMPLETION, v3_code="DO"),
     Activity(code="release", display="packet released", v3_code="UPDATE"),
     Activity(code="hold", display="case held", v3_code="UPDATE"),
+    Activity(code="advice", display="advice shown", v3_code="CREATE", signature_types=(VERIFICATION, AUTHOR)),
     Activity(code="advice-answer", display="clinician answered advice", v3_code="UPDATE"),
     Activity(code="cancel", display="case cancelled", v3_code="UPDATE"),
     Activity(code="submit", display="request sent to the payer"),

@@ -14,7 +14,7 @@ from gateway.fhir import Json
 from gateway.flows.actors import Actor
 from gateway.flows.intercept_budget import Budget
 from gateway.flows.intercept_cards import build_cards
-from gateway.flows.intercept_cases import Opened, annotate, ask_payers, open_cases
+from gateway.flows.intercept_cases import Opened, annotate, ask_payers, open_cases, record_advice
 from gateway.flows.intercept_chart import HookChart, gather, is_of
 from gateway.flows.intercept_clients import actor_of
 from gateway.flows.intercept_panel import Advice, advise, is_clinical
@@ -69,10 +69,11 @@ def _answer(
         return build_hook_response()
     chart = gather(services, ehr_id, call, budget, is_clinical=bool(judged))  # (1)
     opened = _open(services, actor, ehr_id, call, body, chart, budget) if is_signing else ()  # (2)
-    asked = ask_payers(services, opened, budget) if call.wants(COVERAGE_INFO) else {}
+    asked = ask_payers(services, opened, call.user, budget) if call.wants(COVERAGE_INFO) else {}
     cards = _cards(services, actor, ehr_id, call, chart, judged, opened)  # (3)
+    _record(services, actor, cards, budget)
     actions = annotate(services, opened, asked, budget) if call.wants(COVERAGE_INFO) else ()  # (4)
-    return build_hook_response(cards, actions)
+    return build_hook_response([card for card, _ in cards], actions)
 
 
 def _asked(call: HookCall) -> tuple[Json, ...]:
@@ -99,12 +100,31 @@ def _cards(
     chart: HookChart,
     judged: list[Json],
     opened: tuple[Opened, ...],
-) -> tuple[dict[str, Any], ...]:
+) -> tuple[tuple[dict[str, Any], str], ...]:
     cases = {reference_of(item.order): item.case.case_id for item in opened}
     patient = f"{ehr_id}|Patient/{call.patient_id}"
-    found: list[Advice | None] = [_advise(services, chart, order, patient) for order in judged]
+    placed = [_in_encounter(order, call.encounter_id) for order in judged]
+    found: list[Advice | None] = [_advise(services, chart, order, patient) for order in placed]
     advice = [(item, cases.get(item.order, "")) for item in found if item is not None]
     return build_cards(services, call, actor.tenant, advice, chart.unseen)
+
+
+def _record(services: Services, actor: Actor, cards: tuple[tuple[dict[str, Any], str], ...], budget: Budget) -> None:
+    """What was shown becomes an event of its case; failing to keep it does not keep it from being shown."""
+    for card, case_id in cards:
+        if not case_id:
+            continue
+        try:
+            record_advice(services, actor, case_id, card, budget)
+        except GatewayError as error:
+            get_logger().warning("advice-not-recorded", case_id=case_id, code=error.reason)
+
+
+def _in_encounter(order: Json, encounter_id: str) -> Json:
+    """The order in the encounter of the hook, where a draft does not name its own yet: the setting decides scope."""
+    if not encounter_id or order.get("encounter"):
+        return order
+    return {**order, "encounter": {"reference": f"Encounter/{encounter_id}"}}
 
 
 def _advise(services: Services, chart: HookChart, order: Json, patient: str) -> Advice | None:

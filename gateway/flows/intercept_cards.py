@@ -38,10 +38,11 @@ OVERRIDE = "override-"
 
 def build_cards(
     services: Services, call: HookCall, tenant: str, advice: list[tuple[Advice, str]], unseen: tuple[str, ...] = ()
-) -> tuple[dict[str, Any], ...]:
-    """Cards for advice that was not shown within a day, as (advice, case id or empty) pairs; each is remembered.
+) -> tuple[tuple[dict[str, Any], str], ...]:
+    """(card, case id or empty) for each piece of advice that was not shown within a day; each is remembered.
 
-    `unseen` are types of the chart that could not be read, which the cards say.
+    `advice` are (advice, case id or empty) pairs; `unseen` are types of the chart that could not be read, which
+    the cards say.
     """
     cards = []
     for item, case_id in advice:
@@ -51,7 +52,7 @@ def build_cards(
             if is_new[0]:
                 tx.hooks.keep_card(row)
         if is_new[0]:
-            cards.append(build_card(card))
+            cards.append((build_card(card), case_id))
     return tuple(cards)
 
 

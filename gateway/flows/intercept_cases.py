@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.cases.facts import read_facts
@@ -65,8 +65,7 @@ def open_cases(
         for order in call.orders
         if order.get("status") not in CLOSED_STATUSES
     ]
-    wake = services.clock.now() + timedelta(seconds=budget.left_seconds) + AFTER_ANSWER
-    brought = Brought(record=record, wake=wake)
+    brought = Brought(record=record, wake=_after_hook(services, budget))
     try:
         accepted = accept_drafts(services, actor, posted, orders, Lookup(services, ehr_id), brought)
     except Conflict:  # the same hook came twice at this moment; the other one opened them
@@ -108,20 +107,52 @@ def _refresh(services: Services, actor: Actor, item: Opened, brought: Brought) -
 _REFRESHED = frozenset({"held", "documenting", "ready", "needs_attention", "not_required", "not_covered", "documented"})
 
 
-def ask_payers(services: Services, opened: tuple[Opened, ...], budget: Budget) -> dict[str, Future[CaseRow]]:
-    """Begin to ask about every case whose payer has not been asked; case id → the case with the answer."""
+def ask_payers(services: Services, opened: tuple[Opened, ...], user: str, budget: Budget) -> dict[str, Future[CaseRow]]:
+    """Begin to ask about every case whose payer has not been asked; case id → the case with the answer.
+
+    `user` is the reference of who signs; it stands in where a draft names no requester yet.
+    """
     pool = house_of(services).askers
     return {
-        item.case.case_id: pool.submit(_ask, services, item.case, budget.left_seconds)
+        item.case.case_id: pool.submit(_ask, services, item.case, user, budget.left_seconds)
         for item in opened
         if item.is_new and budget.left_seconds > LEAST_SECONDS
     }
 
 
-def _ask(services: Services, case: CaseRow, seconds: float) -> CaseRow:
-    facts = read_facts(case.facts)
-    chart = read_record(ledger.load_object(services, case, facts.hook))
-    return need.ask_about(services, case, facts, chart, max(seconds, LEAST_SECONDS))
+def _ask(services: Services, case: CaseRow, user: str, seconds: float) -> CaseRow:
+    """Ask, however long the payer takes, and record its answer on the case as it then stands."""
+    chart = read_record(ledger.load_object(services, case, read_facts(case.facts).hook))
+    heard = need.hear(services, case, chart, max(seconds, LEAST_SECONDS), user)
+
+    def once() -> CaseRow:
+        now = ledger.load(services, case.tenant_id, case.case_id)
+        facts = read_facts(now.facts)
+        if facts.need or now.order_reference != case.order_reference:
+            return now  # the case asked by itself, or its order has another id: this answer is about the past
+        return need.record(services, now, facts, heard)
+
+    return ledger.retry_on_conflict(once)
+
+
+def record_advice(services: Services, actor: Actor, case_id: str, card: Json, budget: Budget) -> None:
+    """The card exactly as it is shown, as an event of the case (crd:found-37)."""
+    act = Act(
+        verb="advice",
+        about=(Item.body(dump_json(card), "application/json"),),
+        note={"kind": "card", "stage": "order-sign"},
+    )
+
+    def once() -> CaseRow:
+        case = ledger.load(services, actor.tenant, case_id)
+        return ledger.append(services, case, act, wake=_after_hook(services, budget))
+
+    ledger.retry_on_conflict(once)
+
+
+def _after_hook(services: Services, budget: Budget) -> datetime:
+    """When the case's own job begins: after the last moment of the hook."""
+    return services.clock.now() + timedelta(seconds=budget.left_seconds) + AFTER_ANSWER
 
 
 def annotate(

@@ -10,7 +10,7 @@ import hashlib
 import random
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -40,25 +40,45 @@ def ask_payer(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
 
     Raises PayerError; PayerUnreadable where the answer changes anything else of the order.
     """
-    return ask_about(services, case, facts, load_snapshot(services, case, facts))
+    return record(services, case, facts, hear(services, case, load_snapshot(services, case, facts)))
 
 
-def ask_about(
-    services: Services, case: CaseRow, facts: Facts, snapshot: Snapshot, seconds: float | None = None
-) -> CaseRow:
-    """The same over a chart that is at hand; `seconds` bounds the call (None: as the payer's row says)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What the payer said about an order."""
+
+    exchange: Exchange
+    """The call and its answer."""
+    annotated: Json | None
+    """The order with coverage-information; None where the answer has none."""
+
+
+def hear(
+    services: Services, case: CaseRow, snapshot: Snapshot, seconds: float | None = None, user: str = ""
+) -> Heard | None:
+    """Ask the payer over a chart that is at hand and record nothing; None where it offers no coverage discovery.
+
+    `seconds` bounds the call (None: as the payer's row says); `user` stands in for an order without requester.
+    Raises as `ask_payer` does.
+    """
     row = services.payer_row(case.payer)
     if row.crd is None:
-        return _no_discovery(services, case, facts)
+        return None
     client = services.payer(case.payer)
     service = crd.find_service(crd.read_discovery(_body(client.discover())), "order-sign", row.crd.service_id)
     if service is None:
-        return _no_discovery(services, case, facts)
-    request = dump_json(_hook_request(services, case, snapshot, service))
+        return None
+    request = dump_json(_hook_request(services, case, snapshot, service, user))
     exchange = client.call_hook(service.id, request, seconds)
     order = snapshot.require(case.order_reference).resource
-    annotated = _annotated(exchange, order)
-    return _record(services, case, facts, exchange, annotated)
+    return Heard(exchange=exchange, annotated=_annotated(exchange, order))
+
+
+def record(services: Services, case: CaseRow, facts: Facts, heard: Heard | None) -> CaseRow:
+    """Keep what the payer said, or that it offers no coverage discovery, as an event of the case."""
+    if heard is None:
+        return _no_discovery(services, case, facts)
+    return _record(services, case, facts, heard.exchange, heard.annotated)
 
 
 def _body(exchange: Exchange) -> Json:
@@ -78,11 +98,13 @@ def _body(exchange: Exchange) -> Json:
     return body
 
 
-def _hook_request(services: Services, case: CaseRow, snapshot: Snapshot, service: crd.CdsService) -> dict[str, Any]:
+def _hook_request(
+    services: Services, case: CaseRow, snapshot: Snapshot, service: crd.CdsService, user: str
+) -> dict[str, Any]:
     order = snapshot.require(case.order_reference).resource
     encounter = read_reference(reference_text(order.get("encounter"))).id
     patient_id = case.patient_reference.partition("/")[2]
-    context: dict[str, Any] = {"userId": _user(order), "patientId": patient_id}
+    context: dict[str, Any] = {"userId": _user(order, user), "patientId": patient_id}
     if encounter:
         context["encounterId"] = encounter
     context["draftOrders"] = crd.build_orders_bundle(services.facade_url, [order])
@@ -122,11 +144,13 @@ def _hook_request(services: Services, case: CaseRow, snapshot: Snapshot, service
     )
 
 
-def _user(order: Json) -> str:
+def _user(order: Json, otherwise: str) -> str:
     for name in ("requester", "orderer", "prescriber", "sender"):
         reference = read_reference(reference_text(order.get(name)))
         if reference.type in ("Practitioner", "PractitionerRole"):
             return reference.relative
+    if otherwise:
+        return otherwise
     raise InputError(
         "The order names no practitioner as requester; set it in the EHR and check again.", code="order.requester"
     )

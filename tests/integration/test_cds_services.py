@@ -158,8 +158,11 @@ def test_at_signing_the_panel_leads_to_the_pages_and_the_payers_word_is_merged(h
     assert (info["covered"], info["pa-needed"]) == ("covered", "auth-needed")
     case = house.case(case_id)
     assert (case.signed_at, case.state) == (None, "received")
-    assert [event.verb for event in house.events(case_id)] == ["case-open", "order-entry", "payer-need"]
-    assert {event.actor for event in house.events(case_id)[:2]} == {"ehr:ehr"}
+    events = house.events(case_id)
+    assert sorted(event.verb for event in events) == ["advice", "case-open", "order-entry", "payer-need"]
+    assert {event.actor for event in events[:2]} == {"ehr:ehr"}
+    shown = next(event for event in events if event.verb == "advice")
+    assert parse_json(_object(house, case_id, shown.object_digest)) == card
     assert len(house.payers.sent("order-sign-coverage")) == 1
 
 
@@ -685,6 +688,26 @@ def test_the_payer_reads_what_the_hook_brought_and_nothing_clinical(house: House
     answered(house, hooked("P02"))
     assert found[:2] == [200, 200]
     assert found[2] == 200
+
+
+def test_the_hooks_encounter_decides_the_setting_of_a_draft_that_names_none(house: House) -> None:
+    encounter = next(item for item in cds_caller.resources(CHARTS["P02"]) if item["resourceType"] == "Encounter")
+    for code, cards in (("EMER", 0), ("AMB", 1)):
+        body = hooked("P02", "order-select", cds_caller.order_of(CHARTS["P02"], encounter=...))
+        body["context"]["encounterId"] = encounter["id"]
+        body["prefetch"] = cds_caller.prefetch(CHARTS["P02"], body)
+        visit = {**encounter, "class": {"code": code}}
+        body["prefetch"]["encounters"] = {"resourceType": "Bundle", "entry": [{"resource": visit}]}
+        assert len(answered(house, body, "order-select")["cards"]) == cards
+
+
+def test_who_signs_stands_in_for_a_requester_that_a_draft_lacks(house: House) -> None:
+    body = hooked("P02", "order-sign", cds_caller.unsaved(CHARTS["P02"], requester=...))
+    person = cds_caller.order_of(CHARTS["P02"])["requester"]["reference"]
+    body["context"]["userId"] = person
+    answered(house, body)
+    (sent,) = house.payers.sent("order-sign-coverage")
+    assert parse_json(sent)["context"]["userId"] == person
 
 
 def test_an_unknown_payer_leaves_the_advice_by_the_strict_rule_and_opens_no_case(house: House) -> None:
