@@ -12,7 +12,9 @@ from gateway.clock import FixedClock
 from gateway.store import Store
 from gateway.store.hooks import CARD_LIFE
 from gateway.store.rows import HookCardRow
+from tests.postgres import shared_cluster, store_url
 
+__all__ = ["shared_cluster"]
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
 DAY = timedelta(hours=24)
 
@@ -22,9 +24,9 @@ def clock() -> FixedClock:
     return FixedClock(NOW)
 
 
-@pytest.fixture
-def store(tmp_path: Path, clock: FixedClock) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{tmp_path / 'kept' / 'gateway.db'}", clock=clock)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FixedClock) -> Iterator[Store]:
+    opened = Store.open(store_url(request.param, tmp_path), clock=clock)
     yield opened
     opened.close()
 
