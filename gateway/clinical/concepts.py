@@ -132,7 +132,7 @@ def codes_in(concept: Any, *systems: str) -> frozenset[str]:
     return frozenset(
         normalise_icd10(text(coding.get("code"))) if icd else text(coding.get("code"))
         for coding in codings(concept)
-        if (system := canonical_system(text(coding.get("system")))) in wanted and coding.get("code")
+        if (system := canonical_system(text(coding.get("system")))) in wanted and text(coding.get("code"))
         for icd in (system == ICD10_CM,)
     )
 
@@ -147,7 +147,7 @@ def diagnoses(concept: Any) -> tuple[str, ...]:
     return tuple(
         normalise_icd10(text(coding.get("code")))
         for coding in codings(concept)
-        if canonical_system(text(coding.get("system"))) == ICD10_CM and coding.get("code")
+        if canonical_system(text(coding.get("system"))) == ICD10_CM and text(coding.get("code"))
     )
 
 

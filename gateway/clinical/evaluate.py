@@ -1,32 +1,34 @@
 """What a rule says about an order: the seam between Python and the rule's own logic.
 
-Python chooses the row, passes its parameters and the frozen record, and reads the result. The result
-is advisory; it never blocks an order. Source: spec/clinical.md §1.7.
+Python chooses the rows, writes practice-local dates into a copy of the record, passes the parameters and reads
+the result; the rule itself is CQL (`questionnaires/conservative-care/library`). The result is advisory; it
+never blocks an order. Source: spec/clinical.md §1.7, §12.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
 
-from gateway.clinical.chart import Chart, open_chart, order_day
-from gateway.clinical.concepts import Concepts, Region, read_order_code, service_codes
-from gateway.clinical.conditions import Episode, Indication, read_episode, read_indication
-from gateway.clinical.dates import add_units
-from gateway.clinical.duration import episode_cut, judge_duration, judge_reevaluation, read_care, treatment_anchor
+from gateway.clinical import criteria_lines as lines
+from gateway.clinical.chart import order_day
+from gateway.clinical.concepts import Concepts, read_order_code
+from gateway.clinical.criteria import Criteria, open_criteria
 from gateway.clinical.elements import ElementResult, Evaluation, RedFlagState, Status, Verdict
-from gateway.clinical.outcome import judge_outcome
-from gateway.clinical.pharm import judge_pharm
-from gateway.clinical.red_flags import RedFlags, read_red_flags
+from gateway.clinical.focus import focus
 from gateway.clinical.rule_row import Rule
-from gateway.clinical.support import judge_support
-from gateway.clinical.therapy import judge_advice, judge_referral, judge_sessions, read_referrals
 from gateway.fhir import Json
-from gateway.fhir.reading import objects, one, text
-from gateway.policy.routing import choose_coverage, is_in_force
+from gateway.fhir.reading import one, text
 from gateway.reasoning.record import RecordSnapshot
 
 __all__ = ["ElementResult", "Evaluation", "RedFlagState", "Status", "Verdict", "evaluate"]
+
+ASKED = ("DURATION", "PHARM", "PT_REFERRAL", "PT_SESSIONS", "OUTCOME", "ACTIVITY")
+"""Elements that every row lists; one that it does not require is *not required*."""
+FURTHER = ("REEVAL", "CODE_SUPPORT", "LATERALITY", "PRIOR_IMAGING")
+"""Elements that only some rows ask."""
 
 
 def evaluate(
@@ -43,113 +45,153 @@ def evaluate(
 
     `record` holds the patient's resources, the order's own encounter included; `practice_zone` is an
     IANA name; `now` matters only for orders without a date. `audit` also looks at orders that are
-    completed or revoked. Steps: (1) is it in scope; (2) the red-flag state decides first; (3) every
-    element; (4) unmet before undecided. Nothing is raised for content of the record; `InputError`
-    for a zone that does not exist.
+    completed or revoked. Steps: (1) which day and which region; (2) row, codes and a copy of the record to the
+    criteria; (3) their result. Nothing is raised for content of the record; `InputError` for a zone that does not
+    exist, `SettingsError` for a row that names what the concepts do not have, `ReasoningError` when the criteria
+    themselves fail: then there is no verdict.
     """
-    order_on, notes = order_day(order, practice_zone, now)
+    order_on, notes = order_day(order, practice_zone, now)  # (1)
     code = read_order_code(order, concepts)
     region = concepts.region_of(code or "")
     if region is None or code not in rule.procedure.cpt:
         return _not_applicable(rule, "procedure", order_on, practice_zone, (*notes, *_uncoded(order, concepts)))
-    chart = open_chart(record, order, rule, concepts, region, practice_zone, order_on)
-    indication = read_indication(chart)
-    scope = _out_of_scope(chart, indication, audit)  # (1)
-    if scope:
-        return _not_applicable(rule, scope, order_on, practice_zone, notes)
-    flags = read_red_flags(chart, indication)  # (2)
-    notes = (*notes, *indication.notes, *flags.notes, *_advisories(chart, code))
-    if not indication.primary:
-        return _finish(chart, indication, flags, (_no_indication(),), notes)
-    elements, extra = _elements(chart, indication)  # (3)
-    return _finish(chart, indication, flags, elements, (*notes, *extra))  # (4)
-
-
-def _elements(chart: Chart, indication: Indication) -> tuple[tuple[ElementResult, ...], tuple[str, ...]]:
-    """All elements in the order of the rule, and what was odd on the way."""
-    episode = read_episode(chart)
-    chart = _within(chart, episode)
-    care = read_care(chart)
-    cut = episode_cut(chart, care)
-    if cut is not None:
-        chart = chart.since(cut + timedelta(days=1))
-        care = read_care(chart)
-    anchor = treatment_anchor(chart, care)
-    need = chart.rule.required_days(indication.code)
-    results = {
-        "DURATION": judge_duration(chart, episode, anchor, need),
-        "PHARM": judge_pharm(chart, care.pharm),
-        "PT_REFERRAL": judge_referral(chart, read_referrals(chart)),
-        "PT_SESSIONS": judge_sessions(chart, care.sessions, care.advice, chart.rule.required_sessions(_plans(chart))),
-        "OUTCOME": judge_outcome(chart),
-        "ACTIVITY": judge_advice(chart, care.advice),
-    }
-    listed = [results[name] if name in chart.rule.required_elements else _not_required(name) for name in results]
-    listed += [found for found in (judge_reevaluation(chart, anchor, need), judge_support(chart, indication)) if found]
-    return tuple(listed), episode.notes
-
-
-def _within(chart: Chart, episode: Episode) -> Chart:
-    """The chart narrowed to the episode: nothing dated before its earliest onset or up to the end of an earlier one."""
-    starts = [episode.onset.earliest] if episode.onset else []
-    starts += [episode.not_before + timedelta(days=1)] if episode.not_before else []
-    return chart.about_episode(max(starts, default=None))
-
-
-def _out_of_scope(chart: Chart, indication: Indication, audit: bool) -> str:
-    """Why the rule does not apply; empty when it does."""
-    order, scope = chart.order, chart.concepts.order
-    statuses = {*scope.statuses, *(scope.audit_statuses if audit else ())}
-    if order.get("resourceType") != "ServiceRequest" or text(order.get("status")) not in statuses:
-        return "order_status"
-    if order.get("intent") not in scope.intents or order.get("doNotPerform") is True:
-        return "order_intent"
-    if _is_child(chart):
-        return "pediatric"
-    encounter = chart.encounter
-    if encounter and text(one(encounter.get("class")).get("code")) in scope.acute_encounter_classes:
-        return "setting"
-    known = indication.primary in chart.rule.indications or indication.is_trigger
-    return "" if known or not indication.primary else "indication"
-
-
-def _is_child(chart: Chart) -> bool:
-    """Certainly below the adult age on the order date."""
-    birth = chart.birth()
-    return birth is not None and add_units(birth.earliest, chart.concepts.order.adult_age, "a") > chart.order_on
-
-
-def _plans(chart: Chart) -> frozenset[str]:
-    """Plan ids of the coverage that pays first; of all in force where that cannot be told."""
-    coverages = chart.record.of_type("Coverage")
-    first, _ = choose_coverage(coverages, chart.order_on)
-    own = [first] if first else [item for item in coverages if is_in_force(item, chart.order_on)]
-    classes = [part for coverage in own for part in objects(coverage.get("class"))]
-    return frozenset(text(part.get("value")) for part in classes if _is_plan(part))
-
-
-def _is_plan(part: Json) -> bool:
-    return any(coding.get("code") == "plan" for coding in objects(one(part.get("type")).get("coding")))
-
-
-def _not_required(element: str) -> ElementResult:
-    return ElementResult(element=element, status="not_required", line="Not asked by this rule.")
-
-
-def _no_indication() -> ElementResult:
-    line = "The order names no diagnosis, and its encounter neither; add the diagnosis to the order."
-    return ElementResult(element="INDICATION", status="indeterminate", reason="not_documented", line=line)
-
-
-def _exception(flags: RedFlags) -> ElementResult:
-    return ElementResult(
-        element="RED_FLAG",
-        status="met",
-        value=flags.reason,
-        reason="documented",
-        line=flags.lines[0],
-        evidence=flags.evidence,
+    own_rule, own_concepts, own_region = focus(rule, concepts, region, order, record)
+    criteria = open_criteria(  # (2)
+        record, order, own_rule, own_concepts, own_region, practice_zone, order_on, now, audit=audit
     )
+    if scope := criteria.value("Scope", "CareRecord"):  # (3)
+        return _not_applicable(rule, scope, order_on, practice_zone, notes)
+    return _Reading(criteria, own_rule, own_concepts, order_on).evaluation(practice_zone, notes)
+
+
+class _Reading:
+    """Reads the result of the criteria for one order."""
+
+    def __init__(self, criteria: Criteria, rule: Rule, concepts: Concepts, order_on: date) -> None:
+        self._criteria = criteria
+        self._rule = rule
+        self._concepts = concepts
+        self._order_on = order_on
+
+    def evaluation(self, zone: str, notes: tuple[str, ...]) -> Evaluation:
+        """The whole result."""
+        verdict: Verdict = self._criteria.value("VERDICT")
+        flags = self._criteria.element("RED_FLAG")
+        elements = self._elements()
+        reason = self._reason(verdict, flags, elements)
+        if verdict == "RED_FLAG_BYPASS":
+            elements = (self._exception(flags), *(_waived(element) for element in elements))
+        indication = self._criteria.value("Indication", "CareRecord") or ""
+        duration = next((element for element in elements if element.element == "DURATION"), None)
+        return Evaluation(
+            verdict=verdict,
+            reason=reason,
+            elements=elements,
+            red_flag=flags["reason"],
+            resume_on=_resume_on(verdict, elements),
+            rule_id=self._rule.rule_id,
+            rule_version=self._rule.version,
+            rule_status=self._rule.status,
+            advisories=tuple(dict.fromkeys((*notes, *self._remarks(bool(indication))))),
+            red_flag_lines=self._red_flag_lines(flags),
+            red_flag_evidence=flags["evidence"],
+            indication=indication,
+            order_on=self._order_on,
+            required_days=self._rule.required_days(indication) if indication else 0,
+            elapsed_days=duration.value if duration and isinstance(duration.value, int) else None,
+            onset_days=self._criteria.value("Onset days", "CareRecord"),
+            practice_zone=zone,
+        )
+
+    def _elements(self) -> tuple[ElementResult, ...]:
+        """All elements in the order of the rule; without a diagnosis that one alone."""
+        indication = self._criteria.element("INDICATION")
+        if indication["status"] != "met":
+            return (self._result("INDICATION", {**indication, "value": None}),)
+        asked = (self._asked(name) for name in ASKED)
+        further = ((name, self._criteria.element(name)) for name in FURTHER)
+        return (*asked, *(self._result(name, found) for name, found in further if found is not None))
+
+    def _asked(self, name: str) -> ElementResult:
+        if name not in self._rule.required_elements:
+            return ElementResult(element=name, status="not_required", line="Not asked by this rule.")
+        found = self._criteria.element(name)
+        if found["status"] == "not_required":
+            return ElementResult(element=name, status="not_required", line=lines.NOT_REQUIRED[name])
+        return self._result(name, found)
+
+    def _result(self, name: str, found: dict[str, Any]) -> ElementResult:
+        """One element with its sentence."""
+        base = ElementResult(
+            element=name,
+            status=found["status"],
+            value=found["value"],
+            threshold=found["threshold"],
+            reason=_REASONS.get(found["reason"], found["reason"]),
+            line=self._line(name, found),
+            evidence=found["evidence"],
+            resume_on=found["resumes"],
+        )
+        if name != "OUTCOME":
+            return base
+        value = lines.outcome_value(found, self._concepts)
+        return replace(base, value=value, threshold=lines.outcome_threshold(found, self._rule, self._concepts))
+
+    def _line(self, name: str, found: dict[str, Any]) -> str:
+        if name == "DURATION":
+            return lines.duration_line(found)
+        more: dict[str, Any] = {}
+        if name == "REEVAL":
+            more["due"] = self._criteria.value("Due")
+        if name == "CODE_SUPPORT":
+            roots = self._criteria.value("Roots", "CareSupport")
+            more["where"] = f" in {', '.join(roots)}" if roots else ""
+        if name == "LATERALITY":
+            more["coded"] = next(iter(self._criteria.value("Coded sides")), "")
+        return lines.line_of(name, {**found, **more}, self._rule, self._concepts)
+
+    def _reason(self, verdict: Verdict, flags: dict[str, Any], elements: tuple[ElementResult, ...]) -> str:
+        """Why: the category or what raised the question, else the first element of the deciding status."""
+        if verdict in ("RED_FLAG_BYPASS", "RED_FLAG_INCOMPLETE"):
+            return str(flags["value"])
+        deciding = {"GAP": "unmet", "INDETERMINATE": "indeterminate"}.get(verdict)
+        return next((element.element for element in elements if element.status == deciding), "")
+
+    def _remarks(self, has_indication: bool) -> Iterator[str]:
+        for code in self._criteria.value("Remarks"):
+            yield f"{code}: {lines.REMARKS[code]}"
+        if self._criteria.chart.others:
+            yield f"OTHER_PATIENT: {lines.REMARKS['OTHER_PATIENT']}"
+        for code in self._criteria.value("Onset remarks") if has_indication else ():
+            yield f"{code}: {lines.REMARKS[code]}"
+
+    def _red_flag_lines(self, flags: dict[str, Any]) -> tuple[str, ...]:
+        if flags["reason"] == "none":
+            return ()
+        label = {flag.code: flag.label for flag in self._concepts.red_flag}
+        if flags["reason"] == "complete_attested":
+            return (f"Exception documented and attested: {label[flags['value']]}.",)
+        raised = [lines.RAISED[item["kind"]] for item in self._criteria.value("Raised", "CareRedFlags")]
+        lacking = [
+            f"{label[item['category']].capitalize()}: {lines.MISSING.get(what, what)} is missing."
+            for item in self._criteria.value("Assessments", "CareRedFlags")
+            for what in item["missing"]
+        ]
+        return tuple(dict.fromkeys(raised + lacking))
+
+    def _exception(self, flags: dict[str, Any]) -> ElementResult:
+        return ElementResult(
+            element="RED_FLAG",
+            status="met",
+            value=flags["value"],
+            reason="documented",
+            line=self._red_flag_lines(flags)[0],
+            evidence=flags["evidence"],
+        )
+
+
+_REASONS = {"unknown_drug": "unclear_entry", "no_treatment": "not_documented"}
+"""Reasons that differ in their sentence only."""
 
 
 def _waived(element: ElementResult) -> ElementResult:
@@ -161,53 +203,6 @@ def _waived(element: ElementResult) -> ElementResult:
         reason="red_flag",
         line="Waived: a red-flag exception is documented and attested.",
     )
-
-
-def _decide(flags: RedFlags, elements: tuple[ElementResult, ...]) -> tuple[Verdict, str]:
-    if flags.state == "complete_attested":
-        return "RED_FLAG_BYPASS", flags.reason
-    if flags.state == "incomplete":
-        return "RED_FLAG_INCOMPLETE", flags.reason
-    worst: tuple[tuple[Status, Verdict], ...] = (("unmet", "GAP"), ("indeterminate", "INDETERMINATE"))
-    for status, verdict in worst:
-        first = next((element.element for element in elements if element.status == status), "")
-        if first:
-            return verdict, first
-    return "PASS", ""
-
-
-def _finish(
-    chart: Chart, indication: Indication, flags: RedFlags, elements: tuple[ElementResult, ...], notes: tuple[str, ...]
-) -> Evaluation:
-    verdict, reason = _decide(flags, elements)
-    if verdict == "RED_FLAG_BYPASS":
-        elements = (_exception(flags), *(_waived(element) for element in elements))
-    duration = next((element for element in elements if element.element == "DURATION"), None)
-    return Evaluation(
-        verdict=verdict,
-        reason=reason,
-        elements=elements,
-        red_flag=flags.state,
-        resume_on=_resume_on(verdict, elements),
-        rule_id=chart.rule.rule_id,
-        rule_version=chart.rule.version,
-        rule_status=chart.rule.status,
-        advisories=tuple(dict.fromkeys(notes)),
-        red_flag_lines=flags.lines,
-        red_flag_evidence=flags.evidence,
-        indication=indication.code,
-        order_on=chart.order_on,
-        required_days=chart.rule.required_days(indication.code) if indication.code else 0,
-        elapsed_days=duration.value if duration and isinstance(duration.value, int) else None,
-        onset_days=_onset_days(chart),
-        practice_zone=chart.zone,
-    )
-
-
-def _onset_days(chart: Chart) -> int | None:
-    """Days from the latest possible onset to the order."""
-    onset = read_episode(chart).onset
-    return (chart.order_on - onset.latest).days if onset is not None else None
 
 
 def _resume_on(verdict: Verdict, elements: tuple[ElementResult, ...]) -> date | None:
@@ -239,21 +234,3 @@ def _uncoded(order: Json, concepts: Concepts) -> Iterator[str]:
     words = text(one(order.get("code")).get("text")).lower()
     if any(region.uncoded_words and all(word in words for word in region.uncoded_words) for region in concepts.region):
         yield "ORDER_UNCODED: the order looks like imaging of the region but carries no code that is known here"
-
-
-def _advisories(chart: Chart, code: str) -> Iterator[str]:
-    if code in chart.region.contrast_procedures and not read_indication(chart).is_trigger:
-        yield "CONTRAST_UNJUSTIFIED: contrast is ordered and no reason for it is coded"
-    oldest = chart.order_on - timedelta(days=chart.concepts.order.repeat_imaging_days)
-    if any(_is_earlier_imaging(item, chart.region, chart, oldest) for item in chart.record.all()):
-        yield "REPEAT_IMAGING: the same region was imaged within the last year"
-
-
-def _is_earlier_imaging(resource: Json, region: Region, chart: Chart, oldest: date) -> bool:
-    if resource is chart.order or resource.get("resourceType") not in ("DiagnosticReport", "Procedure"):
-        return False
-    done = resource.get("status") in ("final", "amended", "corrected", "completed")
-    day = chart.day(resource.get("effectiveDateTime") or resource.get("performedDateTime"))
-    if not done or not service_codes(resource.get("code")) & set(region.procedures):
-        return False
-    return day is not None and oldest < day <= chart.order_on

@@ -58,7 +58,7 @@ def _compact(value: Any) -> str:
 
 
 def _lean(library: dict[str, Any]) -> dict[str, Any]:
-    """Without empty lists that mean nothing, and without the place of every single expression."""
+    """Without empty lists that mean nothing and without details of every single expression."""
     return {key: _without(value, depth=0) for key, value in library.items()}
 
 
@@ -70,8 +70,13 @@ def _without(value: Any, depth: int) -> Any:
     return {
         key: _without(item, depth + 1)
         for key, item in value.items()
-        if not (key in _EMPTY and item == []) and not (key == "locator" and depth > 1)
+        if not (key in _EMPTY and item == []) and not (depth > 1 and _is_detail(key, item))
     }
+
+
+def _is_detail(key: str, item: Any) -> bool:
+    """The place of a single expression, and the types of tuples, which would be spelled out at every use."""
+    return key == "locator" or (key == "resultTypeSpecifier" and "TupleTypeSpecifier" in json.dumps(item))
 
 
 def by_folder(texts: Iterable[Path]) -> dict[Path, list[Path]]:

@@ -46,7 +46,7 @@ class Translator:
         done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
             raise TranslationFailed(done.stderr[-2000:])
-        found = json.loads(done.stdout)
+        found = json.loads(done.stdout.splitlines()[-1])
         errors = [
             f"{name}: {problem}"
             for name, one in found.items()

@@ -33,7 +33,8 @@ JSON = st.recursive(
 )
 
 
-def _everything() -> dict[str, Any]:
+def everything() -> dict[str, Any]:
+    """The complete chart with one of every other kind of evidence."""
     chart = base()
     extra = [
         observation(
@@ -117,7 +118,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), row=st.sampled_from(sorted(RULES)), times=st.integers(1, 4))
 def test_any_chart_gets_a_verdict(data: st.DataObject, row: str, times: int) -> None:
-    chart = _everything()
+    chart = everything()
     for _ in range(times):
         resource = data.draw(st.sampled_from(sorted(chart)))
         places = _places(chart[resource])
