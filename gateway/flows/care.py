@@ -26,9 +26,10 @@ from gateway.fhir.json import dump_json
 from gateway.fhir.references import reference_text
 from gateway.flows import ledger
 from gateway.flows.actors import Actor
-from gateway.flows.care_calendar import due_rows
+from gateway.flows.care_calendar import SOON, WATCH, due_rows
 from gateway.flows.care_chart import Reading, judge, read_now
-from gateway.flows.care_end import ending
+from gateway.flows.care_day import last_day
+from gateway.flows.care_end import ending, without_hold
 from gateway.flows.care_facts import Kept, TimerFacts
 from gateway.flows.care_facts import read_facts as read_timer
 from gateway.flows.care_pilot import orderer, require_timer
@@ -157,10 +158,12 @@ def cancel(services: Services, actor: Actor, case_id: str, reason: str) -> Timer
         raise InputError("Say in a few words why conservative care ends.", code="care.reason", status=422)
 
     def once() -> CaseRow:
-        case, _ = _load(services, actor, case_id, "care.cancel")
+        case, facts = _load(services, actor, case_id, "care.cancel")
         timer = require_running(services, case)
         end = ending(services, case, timer, read_timer(timer), "cancelled", "by-person", actor=actor, words=reason)
-        return ledger.append(services, case, end.act, next_action=end.sentence, also=end.also)
+        sentence = end.sentence if case.state == CaseState.HELD else ""
+        facts = without_hold(services, facts)
+        return ledger.append(services, case, end.act, next_action=sentence, facts=facts, also=end.also)
 
     return _newest(services, ledger.retry_on_conflict(once))
 
@@ -347,10 +350,15 @@ def _store(
         case,
         act,
         next_action=f"Conservative care until {made.ends_on.isoformat()}; a clinician signs the drafts.",
-        facts=replace(facts, timer=timer.timer_id),
+        facts=replace(facts, timer=timer.timer_id, held_until=_held_until(facts, timer)),
         objects=[(raw, FHIR_JSON) for raw in drafts.values()],
         also=also,
     )
+
+
+def _held_until(facts: Facts, timer: TimerRow) -> str:
+    """When the held case is looked at by itself again: behind the timer, which looks more often."""
+    return last_day(timer).isoformat() if facts.held_until else ""
 
 
 def _row(services: Services, case: CaseRow, reading: Reading, made: Start, kept: tuple[Kept, ...]) -> TimerRow:
@@ -420,6 +428,7 @@ def _signed(
 
     def also(tx: Tx) -> None:
         tx.timers.update(timer.tenant_id, timer.timer_id, timer.version, phase="signed", facts=changed.to_text())
+        tx.care_due.move(timer.tenant_id, timer.timer_id, WATCH, now + SOON, 0)
 
     until = timer.started_on + timedelta(days=timer.days)
     return ledger.append(

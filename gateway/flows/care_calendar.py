@@ -14,6 +14,8 @@ DECISION = "decision"
 """Name of the milestone at which the rule decides."""
 EXPIRY = "expiry"
 """Name of the milestone at which a timer without a decision fails."""
+SOON = timedelta(minutes=1)
+"""The chart is looked at so soon after a start or a signature; it is also the net under the job that writes."""
 SETTLED_AFTER = timedelta(hours=2)
 """No milestone is due sooner after a start."""
 SOONEST = timedelta(minutes=5)
@@ -33,7 +35,7 @@ def due_rows(timer: TimerRow, now: datetime) -> tuple[DueRow, ...]:
         hour = protocol.decides_at_hour if is_evening else protocol.fires_at_hour
         due_at = due_instant(timer.started_on, day, hour, timer.zone).astimezone(UTC)
         rows.append(_row(timer, milestone.name, day, max(due_at, now + SETTLED_AFTER)))
-    return (*rows, _row(timer, WATCH, 0, next_watch(now)))
+    return (*rows, _row(timer, WATCH, 0, now + SOON))
 
 
 def _row(timer: TimerRow, name: str, day: int, due_at: datetime) -> DueRow:

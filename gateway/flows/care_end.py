@@ -6,10 +6,11 @@ Source: spec/clinical.md §2.1 (timer Task), §2.2, §4.2.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import provenance
+from gateway.cases.facts import Facts
 from gateway.clinical.milestones_view import Progress
 from gateway.clock import write_instant
 from gateway.flows.actors import GATEWAY, Actor
@@ -21,6 +22,8 @@ from gateway.store import Tx
 from gateway.store.care_rows import TimerPhase, TimerRow
 from gateway.store.rows import CaseRow
 
+LOOKED_AT_AGAIN = timedelta(days=1)
+"""How soon a held case is looked at after its timer has ended."""
 SENTENCES = {
     "satisfied": "Conservative care is complete; the case goes on.",
     "red-flag": "A red-flag exception is documented; conservative care ends and the case goes on.",
@@ -82,6 +85,13 @@ def ending(
         _close_rows(tx, timer, phase, now)
 
     return Ending(act=act, sentence=SENTENCES[reason], also=also)
+
+
+def without_hold(services: Services, facts: Facts) -> Facts:
+    """The case's facts once no timer looks after it any more: a held case is looked at daily again."""
+    return (
+        replace(facts, held_until=(services.clock.now() + LOOKED_AT_AGAIN).isoformat()) if facts.held_until else facts
+    )
 
 
 def _close_rows(tx: Tx, timer: TimerRow, phase: TimerPhase, now: datetime) -> None:

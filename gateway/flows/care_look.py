@@ -23,7 +23,7 @@ from gateway.fhir.json import dump_json
 from gateway.flows import ledger
 from gateway.flows.care_calendar import DECISION, EXPIRY, WATCH, next_watch
 from gateway.flows.care_chart import Reading, progress_of
-from gateway.flows.care_end import ending
+from gateway.flows.care_end import ending, without_hold
 from gateway.flows.care_facts import Kept, TimerFacts
 from gateway.flows.care_facts import read_facts as read_timer
 from gateway.flows.ledger import FHIR_JSON, Act, Item
@@ -103,7 +103,8 @@ def _end(now: Look, phase: TimerPhase, reason: str, *, goes_on: bool = False) ->
     is_held = now.case.state == CaseState.HELD
     if not goes_on or not is_held:
         sentence = end.sentence if is_held else ""
-        return ledger.append(now.services, now.case, end.act, next_action=sentence, also=end.also)
+        own = without_hold(now.services, read_facts(now.case.facts))
+        return ledger.append(now.services, now.case, end.act, next_action=sentence, facts=own, also=end.also)
     fresh = _unread(read_facts(now.case.facts))
     return ledger.append(now.services, now.case, end.act, to=CaseState.CHECKING, facts=fresh, also=end.also)
 

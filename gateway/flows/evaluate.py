@@ -62,6 +62,7 @@ def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     rule = rule_for(services, case, snapshot, order)
     found = _evaluate(services, case, snapshot, order, rule) if rule else None
     settled, action = settle(services, facts, found), NeedAction(facts.need_action)
+    wake = care_day.hold_until(services, case, facts, settled.wake)
     trace = provenance.salted_record("evaluation", _trace(found, rule))
     changed = replace(
         facts.succeeded("check-rules"),
@@ -69,7 +70,7 @@ def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         verdict=found.verdict if found else "",
         lines=_lines(found),
         forms=facts.forms if facts.forms_fetched or action in NEEDS_FORMS else (),
-        held_until=settled.wake.isoformat() if settled.wake else "",
+        held_until=wake.isoformat() if wake else "",
     )
     act = Act(
         verb="evaluate",
@@ -94,7 +95,7 @@ def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         next_action=settled.next_action,
         facts=changed,
         changes=changes,
-        wake=settled.wake,
+        wake=wake,
     )
 
 
