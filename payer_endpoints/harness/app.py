@@ -22,6 +22,7 @@ from payer_endpoints.harness.attachments import Attachments
 from payer_endpoints.harness.book import Authorization, Book
 from payer_endpoints.harness.config import HarnessConfig, Payer
 from payer_endpoints.harness.control_routes import control_router
+from payer_endpoints.harness.expansions import Expansions
 from payer_endpoints.harness.faults import FaultBoard
 from payer_endpoints.harness.form_shelf import FormShelf
 from payer_endpoints.harness.gate import Gate
@@ -58,6 +59,7 @@ class Harness:
         self.hooks = Hooks(config, self.scenarios, self.book, self.ledger, self.canonicals)
         self.packages = Packages(config, self.scenarios, self.book, self.ledger, self.shelf)
         self.next_questions = NextQuestions(self.ledger, self.shelf)
+        self.expansions = Expansions(self.ledger, self.shelf)
         self._tasks: set[asyncio.Task[None]] = set()
         self._restore()
 

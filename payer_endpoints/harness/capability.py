@@ -22,7 +22,11 @@ def capability_statement(payer: Payer, guide: Guide, base: str) -> dict[str, Any
         "fhirVersion": "4.0.1",
         "format": ["json"],
         "rest": [
-            {"mode": "server", "resource": [_claim(guide), _subscription(), _questionnaire()], "operation": [_attach()]}
+            {
+                "mode": "server",
+                "resource": [_claim(guide), _subscription(), _questionnaire(), _value_set()],
+                "operation": [_attach()],
+            }
         ],
     }
 
@@ -50,6 +54,11 @@ def _questionnaire() -> dict[str, Any]:
         {"name": "log-questionnaire-errors", "definition": base + "log-questionnaire-errors"},
     ]
     return {"type": "Questionnaire", "operation": operations}
+
+
+def _value_set() -> dict[str, Any]:
+    definition = "http://hl7.org/fhir/us/davinci-dtr/OperationDefinition/DTR-ValueSet-expand"
+    return {"type": "ValueSet", "operation": [{"name": "expand", "definition": definition}]}
 
 
 def _attach() -> dict[str, str]:

@@ -17,6 +17,7 @@ OPERATIONS = frozenset(
         "hook",
         "questionnaire-package",
         "log-questionnaire-errors",
+        "expand",
         "submit",
         "inquire",
         "submit-attachment",

@@ -60,6 +60,15 @@ class FormShelf:
                 return form
         return None
 
+    def value_set(self, canonical: str) -> Json | None:
+        """The expanded value set of any form with this url, and this version where one is named."""
+        url, _, version = canonical.partition("|")
+        for form in filter(None, map(self.form, self._slugs())):
+            for one in form.value_sets:
+                if one.get("url") == url and version in ("", one.get("version")) and at(one, "expansion", "contains"):
+                    return one
+        return None
+
     def _roots(self) -> list[Traversable]:
         """Where forms lie: the project's own, then those of the harness."""
         if self._folder is not None:

@@ -27,6 +27,7 @@ HTML = b"<!DOCTYPE html><html><body><h1>Scheduled maintenance</h1></body></html>
 _LAST = {
     "$questionnaire-package": "questionnaire-package",
     "$log-questionnaire-errors": "log-questionnaire-errors",
+    "$expand": "expand",
     "$submit": "submit",
     "$inquire": "inquire",
     "$submit-attachment": "submit-attachment",

@@ -223,6 +223,11 @@ def _unlisted_codes(bundle: Bundle) -> None:
     _add(bundle, _item("v1", "choice", answerValueSet="https://payer.example.org/fhir/ValueSet/not-listed"))
 
 
+def _codes_elsewhere(bundle: Bundle) -> None:
+    """Leave value sets to `$expand`, as is right for long ones (dtr:spec-163)."""
+    bundle["entry"] = [one for one in bundle["entry"] if type_of(one["resource"]) != "ValueSet"]
+
+
 def _signature(bundle: Bundle) -> None:
     kind = {"coding": [{"system": "urn:iso-astm:E1762-95:2013", "code": "1.2.840.10065.1.12.1.1"}]}
     wanted = {"url": f"{CORE}questionnaire-signatureRequired", "valueCodeableConcept": kind}
@@ -267,6 +272,7 @@ DAMAGES: Final[Mapping[str, Callable[[Bundle], None]]] = {
     "library-first": _library_first,
     "no-form": _no_form,
     "unlisted-codes": _unlisted_codes,
+    "codes-elsewhere": _codes_elsewhere,
     "signature": _signature,
     "in-parts": _in_parts,
 }

@@ -112,6 +112,17 @@ def _add_form_routes(router: APIRouter, harness: Harness) -> None:
         found, issues = harness.next_questions.answer(call.payer, call.guide, body, call.message, call.base)
         return refusal(400, *issues) if found is None else fhir_response(found)
 
+    @payer_route(router, harness, "POST", "/fhir/ValueSet/$expand")
+    def expand(call: Call) -> Response:
+        """Codes of a value set."""
+        body, refused = call.parsed()
+        if refused:
+            return refused
+        found, issues = harness.expansions.expand(call.payer, body, call.message)
+        if found is None:
+            return refusal(404 if any(issue.code == "not-found" for issue in issues) else 400, *issues)
+        return fhir_response(found)
+
     @payer_route(router, harness, "POST", "/fhir/Questionnaire/$log-questionnaire-errors")
     def log_questionnaire_errors(call: Call) -> Response:
         """DTR error reports."""

@@ -38,7 +38,7 @@ LOGIC = library(
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One house for the module; every test has a patient of its own."""
     folder: Path = tmp_path_factory.mktemp("logic")
-    members = {**dict.fromkeys(NAMES, "SYN-APPROVE-01"), "later": "SYN-ADAPT-01"}
+    members = {**dict.fromkeys(NAMES, "SYN-APPROVE-01"), "later": "SYN-ADAPT-01", "codes": "SYN-FORMS-09"}
     with open_house(folder, members) as opened:
         yield opened
 
@@ -232,4 +232,21 @@ def test_codes_of_questions_that_come_later_are_asked_for_when_they_come(house: 
     assert asked == [f"{URL}|2"]
     assert rows["coded"]["values"] == ["7"]
     assert len(house.facts(case_id).forms[0].value_sets) == 1
+    assert house.failing_codes(case_id) == set()
+
+
+@pytest.mark.requirement("dtr:spec-83")
+def test_a_list_too_long_for_the_package_comes_from_the_payers_service(house: House) -> None:
+    """The simulated payer over HTTP: its package leaves the codes out, its `$expand` has them."""
+    case_id = house.post("codes")
+    house.run()
+    (shown,) = forms.show_forms(house.services, PERSON, case_id)
+    (row,) = shown["rows"]
+    assert len(row["options"]) == 60
+    assert row["options_missing"] == ""
+    forms.fill(house.services, PERSON, case_id, "1", {"room": ["room-42"]})
+    forms.complete(house.services, PERSON, case_id, "1")
+    house.run()
+    house.wait(5)
+    assert house.case(case_id).state == "approved"
     assert house.failing_codes(case_id) == set()

@@ -72,6 +72,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "library-first": {"values": SOUND, "finding": "first entry"},
     "no-form": {"refused": True},
     "unlisted-codes": {"values": SOUND, "codes": {"form.value-set"}},
+    "codes-elsewhere": {"values": SOUND},
     "signature": {"values": SOUND},
     "in-parts": {"values": SOUND, "finding": "came in parts"},
 }
