@@ -133,6 +133,10 @@ def test_low_back(change: Change, verdict: str, unmet: list[str], undecided: lis
         (put(*TEAR), "RED_FLAG_BYPASS", [], []),
         (both(put(*TEAR), drop("drop-arm")), "RED_FLAG_INCOMPLETE", [], []),
         (_diagnosed("S46.011A"), "RED_FLAG_INCOMPLETE", [], []),
+        (drop("radiograph"), "GAP", ["PRIOR_IMAGING"], []),
+        (_edit("order", orderDetail=[]), "GAP", ["LATERALITY"], []),
+        (_diagnosed("M75.110"), "INDETERMINATE", [], ["LATERALITY"]),
+        (_diagnosed("M75.112"), "GAP", ["LATERALITY"], []),
     ],
 )  # fmt: skip
 def test_shoulder(change: Change, verdict: str, unmet: list[str], undecided: list[str]) -> None:
