@@ -60,7 +60,7 @@ DECISIONS: Final[Mapping[str, tuple[str, str, str]]] = {
     "unknown": ("Needs review", "triangle", "alert"),
 }
 _DAYS: Final = re.compile(r"Day (\d+) of (\d+)\b")
-"""How a line of the clinical check (gateway/clinical/duration.py) begins."""
+"""How a line of the clinical check (gateway/clinical/criteria_lines.py) begins."""
 MOVES: Final[Mapping[str, str]] = {
     "us": "Us",
     "clinician": "Clinician",

@@ -6,23 +6,29 @@ from typing import Any
 
 import pytest
 
-from gateway.clinical.chart import Chart, open_chart, order_day
-from gateway.clinical.conditions import read_indication
-from gateway.clinical.elements import ElementResult
-from gateway.clinical.focus import chosen_concepts
-from gateway.clinical.order_checks import exclusions, judge_laterality, judge_prior_imaging
+from gateway.clinical.concepts import Concepts, Region
+from gateway.clinical.elements import ElementResult, Evaluation
+from gateway.clinical.evaluate import evaluate
+from gateway.clinical.focus import chosen_concepts, focus
+from gateway.clinical.rule_row import Rule
 from gateway.clinical.rules import load_concepts
 from gateway.errors import SettingsError
 from tests.clinical_charts import CPT, ICD, NOW, RULES, ZONE, Change, Json, concept, condition, drop, put, ref
 from tests.region_charts import HCPCS, LEFT, RIGHT, low_back, radiograph, record_of, shoulder, site
 
 
-def _chart(chart: dict[str, Json], rule: str) -> Chart:
-    concepts = load_concepts()
-    on, _ = order_day(chart["order"], ZONE, NOW)
-    region = concepts.region_of(chart["order"]["code"]["coding"][0]["code"])
+def _judged(chart: dict[str, Json], rule: str) -> Evaluation:
+    return evaluate(record_of(chart), chart["order"], RULES[rule], load_concepts(), ZONE, NOW)
+
+
+def _element(chart: dict[str, Json], rule: str, name: str) -> ElementResult | None:
+    return next((item for item in _judged(chart, rule).elements if item.element == name), None)
+
+
+def _focus(chart: dict[str, Json], rule: str) -> tuple[Rule, Concepts, Region]:
+    region = load_concepts().region_of(chart["order"]["code"]["coding"][0]["code"])
     assert region is not None
-    return open_chart(record_of(chart), chart["order"], RULES[rule], concepts, region, ZONE, on)
+    return focus(RULES[rule], load_concepts(), region, chart["order"], record_of(chart))
 
 
 def _side(order: dict[str, Any], diagnosis: str = "M75.111") -> ElementResult:
@@ -30,8 +36,7 @@ def _side(order: dict[str, Any], diagnosis: str = "M75.111") -> ElementResult:
     del charted["order"]["orderDetail"]
     charted["order"].update(order)
     charted["neck"]["code"] = concept(diagnosis, ICD)
-    chart = _chart(charted, "default-shoulder")
-    found = judge_laterality(chart, read_indication(chart))
+    found = _element(charted, "default-shoulder", "LATERALITY")
     assert found is not None
     return found
 
@@ -67,9 +72,8 @@ def test_an_order_names_one_side_and_its_diagnosis_agrees(
 
 
 def test_a_row_that_does_not_ask_has_no_such_elements() -> None:
-    chart = _chart(low_back(), "default-lumbar")
-    assert judge_laterality(chart, read_indication(chart)) is None
-    assert judge_prior_imaging(chart) is None
+    assert _element(low_back(), "default-lumbar", "LATERALITY") is None
+    assert _element(low_back(), "default-lumbar", "PRIOR_IMAGING") is None
 
 
 @pytest.mark.parametrize(
@@ -113,7 +117,7 @@ def test_a_row_that_does_not_ask_has_no_such_elements() -> None:
 def test_plain_imaging_comes_first(change: Change, status: str) -> None:
     charted = shoulder()
     change(charted)
-    found = judge_prior_imaging(_chart(charted, "default-shoulder"))
+    found = _element(charted, "default-shoulder", "PRIOR_IMAGING")
     assert found is not None
     assert found.status == status
     assert bool(found.evidence) is (status == "met")
@@ -126,37 +130,40 @@ def test_plain_imaging_comes_first(change: Change, status: str) -> None:
 def test_diagnoses_that_exclude_each_other_are_remarked(other: str, noted: bool) -> None:
     charted = low_back()
     put(condition(id="other", code=concept(other, ICD)))(charted)
-    chart = _chart(charted, "default-lumbar")
-    assert bool(list(exclusions(chart, read_indication(chart)))) is noted
+    assert _excludes(charted) is noted
 
 
 def test_a_resolved_diagnosis_excludes_nothing() -> None:
     charted = low_back()
     put(condition(id="other", code=concept("M51.26", ICD), abatementDateTime="2026-01-01"))(charted)
-    chart = _chart(charted, "default-lumbar")
-    assert list(exclusions(chart, read_indication(chart))) == []
+    assert not _excludes(charted)
+
+
+def _excludes(charted: dict[str, Json]) -> bool:
+    notes = _judged(charted, "default-lumbar").advisories
+    return any(note.startswith("CODE_EXCLUDES1: ") for note in notes)
 
 
 def test_the_other_side_is_another_part_of_the_body() -> None:
-    chart = _chart(shoulder(), "default-shoulder")
-    assert "M75.111" in chart.rule.indications
-    assert "M75.112" not in chart.rule.indications
-    assert "91774008" in chart.region.body_sites
-    assert "91775009" not in chart.region.body_sites
+    rule, _, region = _focus(shoulder(), "default-shoulder")
+    assert "M75.111" in rule.indications
+    assert "M75.112" not in rule.indications
+    assert "91774008" in region.body_sites
+    assert "91775009" not in region.body_sites
 
 
 def test_both_sides_stay_in_view_where_order_and_diagnosis_disagree() -> None:
     charted = shoulder()
     charted["order"]["orderDetail"] = [concept("LT", HCPCS)]
-    chart = _chart(charted, "default-shoulder")
-    assert {"M75.111", "M75.112"} <= set(chart.rule.indications)
+    rule, _, _ = _focus(charted, "default-shoulder")
+    assert {"M75.111", "M75.112"} <= set(rule.indications)
 
 
 def test_the_diagnosis_of_the_encounter_names_the_side_too() -> None:
     charted = shoulder()
     del charted["order"]["reasonReference"], charted["order"]["orderDetail"]
     charted["visit"]["diagnosis"] = [{"condition": ref("Condition/neck"), "rank": 1}]
-    assert "M75.112" not in _chart(charted, "default-shoulder").rule.indications
+    assert "M75.112" not in _focus(charted, "default-shoulder")[0].indications
 
 
 def test_the_row_chooses_examination_and_red_flags() -> None:
