@@ -75,16 +75,16 @@ class Ward:
 
 
 @contextmanager
-def open_ward(folder: Path, names: Sequence[str] = ("week-three-held",)) -> Iterator[Ward]:
-    """A ward whose EHR holds the demo charts of these names."""
+def open_ward(folder: Path, names: Sequence[str] = ("week-three-held",), base_url: str = BASE) -> Iterator[Ward]:
+    """A ward whose EHR holds the demo charts of these names; people reach it by `base_url`."""
     charts = {chart.scenario: chart for chart in demo_charts() if chart.scenario in names}
     with open_house(folder, [chart.bundle for chart in charts.values()]) as house:
-        _admit(house, next(iter(charts.values())))
+        _admit(house, next(iter(charts.values())), base_url)
         pages.install(house.app)
         yield Ward(house=house, charts=charts)
 
 
-def _admit(house: House, chart: DemoChart) -> None:
+def _admit(house: House, chart: DemoChart, base_url: str) -> None:
     """People with passwords: the clinician of the order, another one, one of the staff."""
     order = next(
         entry["resource"]
@@ -104,6 +104,6 @@ def _admit(house: House, chart: DemoChart) -> None:
         "stella": person("Stella Staff", "staff"),
         "ada": person("Ada Auditor", "auditor"),
     }
-    server = settings.server.model_copy(update={"base_url": BASE})
+    server = settings.server.model_copy(update={"base_url": base_url})
     clients = {**settings.clients, **people}
     house.services.settings = settings.model_copy(update={"clients": clients, "server": server})

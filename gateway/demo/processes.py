@@ -25,7 +25,7 @@ import httpx
 from argon2 import PasswordHasher
 
 import provenance
-from gateway.demo.charts import DemoChart
+from gateway.demo.charts import DemoChart, demo_charts
 from gateway.demo.hook_keys import write_keys
 from gateway.errors import SettingsError
 from gateway.settings import Settings
@@ -267,10 +267,19 @@ def _clients(house: House, tenant: str) -> dict[str, Any]:
             "clinician",
             "auditor",
             name="Dana Demo (synthetic)",
+            practitioner=_orderer(),
             password_argon2=PasswordHasher().hash(house.password),
         ),
         "demo-auditor": client(house.auditor_secret, "auditor"),
     }
+
+
+def _orderer() -> str:
+    """The clinician who signed the demo's orders, so that the person of the demo may attest what concerns them."""
+    chart = demo_charts()[0]
+    orders = (entry["resource"] for entry in chart.bundle["entry"])
+    order = next(one for one in orders if f"{one['resourceType']}/{one.get('id')}" == chart.order_reference)
+    return str(order["requester"]["reference"])
 
 
 def _toml(content: dict[str, Any]) -> str:

@@ -192,3 +192,196 @@ def test_every_category_is_read_as_complete_from_the_chart(ward: Ward, category:
     assert ward.house.facts(case.case_id).verdict == "RED_FLAG_BYPASS"
     page = browser.get(f"/cases/{case.case_id}/red-flag/{slug}")
     assert ("Send to emergency now" in page.text) is (category == "RF6")
+
+
+def alert(answer: httpx.Response) -> str:
+    return " ".join(re.findall(r'role="alert"[^>]*>([^<]*)', answer.text))
+
+
+def nothing_happened(ward: Ward, case: CaseRow) -> bool:
+    """Neither the history nor the EHR knows of an attestation."""
+    verbs = [event.verb for event in ward.house.events(case.case_id)]
+    return "red-flag-attest" not in verbs and ward.in_ehr("ClinicalImpression") == []
+
+
+REFUSED: list[tuple[dict[str, Any], int, str]] = [
+    ({"attest": None}, 422, "Tick the attestation"),
+    ({"attest": "on"}, 422, "Tick the attestation"),
+    ({"password": "wrong"}, 403, "not the password"),
+    ({"code": ["M47.12"]}, 422, "a suspected disease is not coded"),
+    ({"code": ["G95.20"], "confirmed": ["G95.20"]}, 422, "needs the second confirmation"),
+    ({"code": ["G95.20"], "weighed": ["G95.20"]}, 422, "a suspected disease is not coded"),
+    ({"code": ["G99.2"], "confirmed": ["G99.2"], "weighed": ["G99.2"]}, 422, "stands second only"),
+    ({"code": ["Z99.9"]}, 422, "not offered"),
+]
+
+
+@pytest.mark.threat("T16")
+def test_nothing_is_attested_but_by_word_password_and_fair_choice(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    fill(browser, case, MYELOPATHY)
+    for fields, status, words in REFUSED:
+        answer = attest(browser, case, **fields)
+        assert answer.status_code == status, fields
+        assert words in answer.text, fields
+        assert 'name="attest" value="yes" checked' not in answer.text, "the attestation is given anew"
+        assert 'name="expedited" value="yes" checked' not in answer.text
+    assert nothing_happened(ward, case)
+
+
+def test_evidence_stands_beside_each_code_and_a_code_without_is_no_sign(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    fields = {key: value for key, value in MYELOPATHY.items() if "gait" not in key}
+    fill(browser, case, fields)
+    page = browser.get(f"/cases/{case.case_id}/red-flag/{SLUG}/attest").text
+    rows = re.findall(r"<tr>\s*<th scope=\"row\" data-label=\"Code\">.*?</tr>", page, re.DOTALL)
+    by_code = {found.group(1): row for row in rows if (found := re.search(r'name="code" value="([^"]+)"', row))}
+    assert "Hoffmann sign: present (right), 2026-01-26" in by_code["R29.2"]
+    assert "Nothing that is recorded" in by_code["R26.0"]
+    answer = attest(browser, case, code=["R26.0"])
+    assert answer.status_code == 422
+    assert "no finding is recorded" in answer.text
+    assert nothing_happened(ward, case)
+
+
+def test_a_code_with_weight_is_logged(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    fill(browser, case, MYELOPATHY)
+    done = attest(browser, case, code=["G95.20"], confirmed=["G95.20"], weighed=["G95.20"])
+    assert done.status_code == 303, alert(done)
+    event = next(item for item in ward.house.events(case.case_id) if item.verb == "red-flag-attest")
+    assert "G95.20" in str(event.note["why"])
+    chosen = [item for item in ward.in_ehr("Condition") if item["code"]["coding"][0]["code"] == "G95.20"]
+    assert chosen[0]["verificationStatus"]["coding"][0]["code"] == "confirmed"
+
+
+@pytest.mark.threat("T16")
+@pytest.mark.parametrize(
+    ("user", "status", "words"),
+    [
+        ("stella", 422, "cannot be attested|A clinician of the order"),
+        ("max", 422, "attestation of a clinician on the order"),
+        ("noah", 403, "names no Practitioner"),
+    ],
+)
+def test_only_a_clinician_of_the_order_attests(ward: Ward, user: str, status: int, words: str) -> None:
+    case = ward.held()
+    fill(ward.browser(), case, MYELOPATHY)
+    browser = ward.browser(user)
+    page = browser.get(f"/cases/{case.case_id}/red-flag/{SLUG}/attest")
+    draft = re.search(r'name="draft" value="([0-9a-f]+)"', browser.get(f"/cases/{case.case_id}/red-flag/{SLUG}").text)
+    token = re.search(r'name="token" value="([0-9a-f]+)"', page.text)
+    assert draft
+    assert token
+    fields = {"token": token.group(1), "draft": draft.group(1), "attest": "yes", "password": PASSWORD}
+    answer = browser.post(f"/cases/{case.case_id}/red-flag/{SLUG}/attest", fields)
+    assert answer.status_code in (status, 403)
+    assert re.search(words, page.text + answer.text)
+    assert nothing_happened(ward, case)
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_attested(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    fill(browser, case, MYELOPATHY)
+    page = browser.get(f"/cases/{case.case_id}/red-flag/{SLUG}/attest").text
+    fill(ward.browser("stella"), case, {"answer:hoffmann.value": ABSENT})
+    fields = dict(re.findall(r'<input type="hidden" name="(token|draft)" value="([^"]*)"', page))
+    answer = browser.post(
+        f"/cases/{case.case_id}/red-flag/{SLUG}/attest", {**fields, "attest": "yes", "password": PASSWORD}
+    )
+    assert answer.status_code == 409
+    assert nothing_happened(ward, case)
+
+
+INCOMPLETE: list[tuple[dict[str, str], str]] = [
+    ({"answer:bladder-bowel": ""}, "bladder and bowel asked is missing"),
+    ({"answer:hoffmann.side": ""}, "at least one sign of the long tracts, present is missing"),
+    ({"answer:hoffmann.value": ABSENT, "answer:gait-ataxia.value": ABSENT}, "at least one sign"),
+    ({"answer:clonus.value": PRESENT}, "at least one sign"),
+    ({"answer:rf4": ""}, "Open: Is a cancer known"),
+    ({"answer:exam-on": ""}, "Open: Date of the examination"),
+    ({"answer:exam-on": "2026-01-11"}, "recent assessment is missing"),
+]
+
+
+def test_what_is_missing_is_named_and_cannot_be_attested(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    for change, words in INCOMPLETE:
+        fill(browser, case, {**MYELOPATHY, **change})
+        page = browser.get(f"/cases/{case.case_id}/red-flag/{SLUG}/attest").text
+        assert words in page, change
+        assert 'name="attest"' not in page, change
+        fill(browser, case, MYELOPATHY)
+    assert nothing_happened(ward, case)
+
+
+def test_a_later_examination_counts_once_the_order_is_renewed(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    before = ward.order()
+    fill(browser, case, {**MYELOPATHY, "answer:exam-on": "2026-03-02"})
+    page = browser.get(f"/cases/{case.case_id}/red-flag/{SLUG}/attest").text
+    assert "Renew the order as of today" in page
+    refused = attest(browser, case)
+    assert refused.status_code == 422
+    assert "later than the order" in refused.text
+    assert attest(browser, case, renew="yes").status_code == 303
+    after = ward.order()
+    assert after["authoredOn"].startswith("2026-03-02T09:00:00-08:00")
+    assert {key: after[key] for key in before if key not in ("authoredOn", "meta", "extension")} == {
+        key: before[key] for key in before if key not in ("authoredOn", "meta", "extension")
+    }
+    ward.house.work()
+    assert ward.house.facts(case.case_id).verdict == "RED_FLAG_BYPASS"
+
+
+@pytest.mark.parametrize("broken", ["Observation", "ClinicalImpression", "Provenance"])
+def test_a_fault_of_the_ehr_is_repaired_without_a_second_attestation(ward: Ward, broken: str) -> None:
+    case, browser = ward.held(), ward.browser()
+    fill(browser, case, MYELOPATHY)
+
+    def down(request: httpx.Request) -> httpx.Response | None:
+        wanted = request.method in ("POST", "PUT") and f"/{broken}" in request.url.path
+        return httpx.Response(500) if wanted else None
+
+    ward.house.ehr.rules.append(down)
+    failed = attest(browser, case, code=["R29.2"], expedited="yes")
+    assert failed.status_code == 502
+    assert "did not take all of it" in failed.text
+    ward.settle(case.case_id)
+    assert ward.house.facts(case.case_id).verdict != "RED_FLAG_BYPASS", "nothing passes that is not in the chart"
+    ward.house.ehr.rules.clear()
+    address = f"/cases/{case.case_id}/red-flag/{SLUG}"
+    done = browser.submit(address, f"{address}/write", {})
+    assert done.status_code == 303, alert(done)
+    ward.house.work()
+    assert ward.house.facts(case.case_id).verdict == "RED_FLAG_BYPASS"
+    assert len(ward.in_ehr("ClinicalImpression")) == 1
+    own = [item for item in ward.in_ehr("Observation") if item.get("identifier")]
+    assert len(own) == 10, "each finding once"
+    order = ward.order()
+    found = ward.house.services.ehr("ehr").search("Provenance", {"target": f"ServiceRequest/{order['id']}"}).resources
+    assert len(found) == 1
+    assert [event.verb for event in ward.house.events(case.case_id)].count("red-flag-attest") == 1
+    again = browser.submit(address, address, {})
+    assert again.status_code == 303
+    assert browser.get(address).text.count("not yet in the EHR") == 0
+
+
+def test_words_of_an_attestation_can_be_proved(ward: Ward) -> None:
+    """The statement is kept with the case; its digest stands in the EHR's Provenance."""
+    import hashlib
+    from base64 import urlsafe_b64encode
+
+    case, browser = ward.held(), ward.browser()
+    fill(browser, case, MYELOPATHY)
+    attest(browser, case)
+    order = ward.order()
+    record = (
+        ward.house.services.ehr("ehr").search("Provenance", {"target": f"ServiceRequest/{order['id']}"}).resources[0]
+    )
+    named = record["entity"][0]["what"]["identifier"]["value"].rpartition(";")[2]
+    with ward.house.services.store.read() as tx:
+        texts = [row for row in tx.objects.list("main", case.case_id) if row.media_type == "text/plain"]
+        words = tx.objects.get("main", case.case_id, texts[0].digest)
+    assert urlsafe_b64encode(hashlib.sha256(words).digest()).decode().rstrip("=") == named
+    assert b"I, Cleo Clinician, examined this patient" in words
