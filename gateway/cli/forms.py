@@ -12,7 +12,8 @@ import typer
 
 from gateway.cli.shared import CaseArgument, JsonOption, SettingsOption, find_case, opened, print_fields, show
 from gateway.errors import InputError, NotFound, TooLarge
-from gateway.flows import form_rows, next_questions, views
+from gateway.fhir.json import dump_json
+from gateway.flows import form_export, form_rows, next_questions, views
 from gateway.flows import forms as flows
 from gateway.flows.desk import MAX_BYTES, build_attachment
 
@@ -120,6 +121,26 @@ def complete(
         as_json,
         lambda value: print_fields((("state", value["state"]), ("next action", value["next_action"]))),
     )
+
+
+@forms.command("export")
+def export(
+    case: CaseArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT.json", help="File to write.", show_default=False)],
+    settings: SettingsOption = None,
+    form: FormOption = "1",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a completed form, with the records its answers point to, as a Bundle (DTR-QRBundle)."""
+    with opened(settings) as (services, actor):
+        bundle = form_export.export(services, actor, find_case(services, actor, case), form)
+    body = dump_json(bundle)
+    try:
+        out.write_bytes(body)
+    except OSError:
+        raise InputError("The file cannot be written.", code="file.write") from None
+    found = {"bundle": str(out), "entries": len(bundle["entry"]), "bytes": len(body)}
+    show(found, as_json, lambda value: print_fields(tuple((key, str(part)) for key, part in value.items())))
 
 
 def _answers(pairs: list[str]) -> dict[str, list[Any]]:

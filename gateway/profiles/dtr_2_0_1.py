@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gateway.fhir import Json
 from gateway.profiles import dtr_urls as urls
+from gateway.profiles.crd_request import ORDER_TYPES
 from gateway.profiles.dtr_guide import Origin, OriginAuthor, ResponseContext
 from gateway.profiles.dtr_origin import MACHINE_CODES, build_origin, intended_use, read_answer_origin, references
 from gateway.profiles.dtr_package import FormPackageParts, PackageAnswer, build_parameters, read_package_answer
@@ -35,9 +36,14 @@ def build_package_parameters(
     context: str | None = None,
     changed_since: datetime | None = None,
 ) -> dict[str, Any]:
-    """Input of `$questionnaire-package` for one coverage or several; see `dtr_2_2_0` for the rest."""
+    """Input of `$questionnaire-package` for one coverage or several; see `dtr_2_2_0` for the rest.
+
+    Its order profiles fix the status `draft`: the copy that is sent says so, as in coverage discovery; payers take a
+    change of status (dtr:spec-128).
+    """
     coverages = [coverage] if isinstance(coverage, Mapping) else list(coverage)
-    orders = [] if order is None else [order] if isinstance(order, Mapping) else list(order)
+    given = [] if order is None else [order] if isinstance(order, Mapping) else list(order)
+    orders = [{**one, "status": "draft"} if one.get("resourceType") in ORDER_TYPES else one for one in given]
     return build_parameters(coverages, orders, referenced, questionnaires, context, changed_since)
 
 
