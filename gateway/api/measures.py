@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from gateway.api.doors import CallerDep, ServicesDep, answer
-from gateway.flows.measures import read_measures
+from gateway.flows.measures import MOST_ON_A_PAGE, read_measures
 from gateway.flows.measures_output import as_csv, as_json
 
 router = APIRouter(tags=["measures"])
@@ -28,7 +28,7 @@ def get_measures(
 
     JSON, or CSV with `Accept: text/csv`. Needs the staff, clinician, auditor or administrator role.
     """
-    sheet = read_measures(services, caller, start, end)
+    sheet = read_measures(services, caller, start, end, most=MOST_ON_A_PAGE)
     if CSV in request.headers.get("accept", ""):
         headers = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="measures.csv"'}
         return Response(as_csv(sheet), 200, headers, f"{CSV}; charset=utf-8")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +16,9 @@ from zoneinfo import ZoneInfo
 from gateway.cases.facts import Facts, read_facts
 from gateway.clinical.instruments import Exam, instruments
 from gateway.errors import InputError
+from gateway.fhir import Json
 from gateway.fhir.json import parse_json
+from gateway.fhir.reading import objects, text
 from gateway.flows.actors import Actor
 from gateway.flows.measures_files import operator_facts
 from gateway.flows.services import Services
@@ -29,19 +31,23 @@ from gateway.policy.metrics_rows import (
     Answer,
     Judgement,
     MeasuredCase,
+    MeasuredForm,
     MeasuredTimer,
     MeasureInput,
     OperatorFacts,
     Period,
     RuleRowFact,
 )
+from gateway.profiles.dtr_origin import MACHINE_CODES, read_answer_origin
 from gateway.store import Tx
 from gateway.store.measures import CaseFact, EventFact, SendingFact, TimerFact
 
 DEFAULT_DAYS = 90
 """Days that are reported where no period is asked for, today included."""
 MOST_CASES = 20_000
-"""Cases that one report covers; more take a shorter period."""
+"""Orders that one report covers; more take a shorter period."""
+MOST_ON_A_PAGE = 5_000
+"""Orders that a page or a call covers, so that nobody waits long for it."""
 LONGEST_PERIOD = timedelta(days=1100)
 """Longest period of one report."""
 LONGEST_PROTOCOL = timedelta(days=400)
@@ -102,13 +108,19 @@ def _read(services: Services, tenant: str, period: Period, operator: OperatorFac
     with services.store.read() as tx:
         rows = tx.measures.cases(tenant, start, end, most + 1)
         if len(rows) > most:
-            raise InputError(f"The period holds more than {most} orders; choose a shorter one.", code="period")
+            raise InputError(
+                f"The period holds more than {most} orders; choose a shorter one.", code="period", status=422
+            )
         history = _by_case(tx.measures.events(tenant, [row.case_id for row in rows]))
         sent = _by_case(tx.measures.sendings(tenant, [row.case_id for row in rows]))
         judged = _judgements(services, tx, tenant, history)
+        filled = _filled(tx, tenant, rows)
         timers = tx.measures.timers(tenant, period.start - LONGEST_PROTOCOL, period.end)
         panels = tx.measures.panels(tenant, start, end)
-    cases = [_case(services, row, history[row.case_id], sent[row.case_id], judged[row.case_id]) for row in rows]
+    cases = []
+    for row in rows:
+        found = _case(services, row, history[row.case_id], sent[row.case_id], judged[row.case_id])
+        cases.append(replace(found, forms=tuple(_forms(row, history[row.case_id], filled))))
     return MeasureInput(
         period=period,
         as_of=services.clock.now(),
@@ -188,7 +200,48 @@ def _case(
         denial_codes=tuple(dict.fromkeys(_denial_codes(facts))),
         is_overridden=facts.is_overridden,
         opened_exam=any(event.note.get("form") in _exam_forms() for event in history),
+        sendings=tuple(item.state for item in sent),
     )
+
+
+def _filled(tx: Tx, tenant: str, rows: Iterable[CaseFact]) -> Mapping[tuple[str, str], Json]:
+    """The newest answers of every completed form, by (case, digest)."""
+    wanted = [
+        (row.case_id, form.response)
+        for row in rows
+        for form in read_facts(row.facts).forms
+        if form.status == "completed" and form.response
+    ]
+    return {key: parse_json(body) for key, body in tx.measures.bodies(tenant, wanted)}
+
+
+def _forms(
+    row: CaseFact, history: Iterable[EventFact], filled: Mapping[tuple[str, str], Json]
+) -> Iterator[MeasuredForm]:
+    """Completed forms of a case with where their answers are from; forms whose answers are gone are left out."""
+    ends = {str(event.note.get("form")): event.at for event in history if event.note.get("kind") == "completed"}
+    for form in read_facts(row.facts).forms:
+        response = filled.get((row.case_id, form.response))
+        if response is not None:
+            origins = list(_origins(response))
+            yield MeasuredForm(
+                title=form.title,
+                completed_at=ends.get(form.title[:200]),
+                kept=sum(source in MACHINE_CODES for _, source in origins),
+                overridden=tuple(link for link, source in origins if source == "override"),
+                manual=sum(source == "manual" for _, source in origins),
+            )
+
+
+def _origins(element: Json) -> Iterator[tuple[str, str]]:
+    """Link id and origin of every answer that says where it is from."""
+    for item in objects(element.get("item")):
+        for answer in objects(item.get("answer")):
+            origin = read_answer_origin(answer)
+            if origin is not None:
+                yield text(item.get("linkId")), origin.source
+            yield from _origins(answer)
+        yield from _origins(item)
 
 
 def _answers(history: Iterable[EventFact]) -> Iterator[Answer]:

@@ -6,13 +6,13 @@ why a number changed. Source: spec/clinical.md §8; spec/ux.md (measures).
 
 from __future__ import annotations
 
-from gateway.policy import metrics_care, metrics_money, metrics_payer
+from gateway.policy import metrics_care, metrics_forms, metrics_money, metrics_payer
 from gateway.policy.metrics_measure import Measure
 from gateway.policy.metrics_rows import MeasureInput
 
 __all__ = ["BUILDERS", "Measure", "compute"]
 
-BUILDERS = (*metrics_payer.BUILDERS, *metrics_care.BUILDERS, *metrics_money.BUILDERS)
+BUILDERS = (*metrics_payer.BUILDERS, *metrics_care.BUILDERS, *metrics_forms.BUILDERS, *metrics_money.BUILDERS)
 """One function per measure, in the order in which they are shown."""
 
 

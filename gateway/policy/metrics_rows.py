@@ -79,6 +79,22 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredForm:
+    """One completed form of a payer."""
+
+    title: str
+    """Title that people see."""
+    completed_at: datetime | None
+    """When a person completed it."""
+    kept: int
+    """Answers of the machine that nobody changed."""
+    overridden: tuple[str, ...]
+    """Link ids of prefilled answers that a person changed."""
+    manual: int
+    """Answers that a person gave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredCase:
     """One order and what became of it."""
 
@@ -114,6 +130,10 @@ class MeasuredCase:
     """A clinician let it go on in spite of a gap."""
     opened_exam: bool = False
     """The examination template was opened and saved."""
+    forms: tuple[MeasuredForm, ...] = ()
+    """Forms that people completed."""
+    sendings: tuple[str, ...] = ()
+    """State of everything sent or to be sent."""
 
     @property
     def first(self) -> Judgement | None:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from gateway.errors import InputError
-from gateway.flows.measures import MeasureSheet, read_measures
+from gateway.flows.measures import MOST_ON_A_PAGE, MeasureSheet, read_measures
 from gateway.flows.measures_output import as_csv, as_json
 from gateway.web.page import Page
 from gateway.web.safety import NO_STORE
@@ -108,7 +108,7 @@ def export(page: Page) -> Response:
 
 
 def _read(page: Page) -> MeasureSheet:
-    return read_measures(page.services, page.who.actor, _day(page, "from"), _day(page, "to"))
+    return read_measures(page.services, page.who.actor, _day(page, "from"), _day(page, "to"), most=MOST_ON_A_PAGE)
 
 
 def _day(page: Page, name: str) -> date | None:

@@ -17,7 +17,7 @@ import pytest
 from gateway.cases.states import CaseState
 from gateway.errors import AccessError, InputError, SettingsError
 from gateway.fhir.json import dump_json
-from gateway.flows import measures
+from gateway.flows import forms, measures
 from gateway.flows.actors import Actor
 from gateway.flows.ledger import Act, Item, append
 from gateway.flows.measures import MeasureSheet, read_measures
@@ -25,7 +25,7 @@ from gateway.flows.measures_output import CSV_COLUMNS, as_csv, as_json
 from gateway.flows.services import Services
 from gateway.policy.metrics_measure import Measure
 from tests.measures_house import decided, furnish, held, judge, move, overridden, send, with_panel, with_timer
-from tests.web_house import add_case, open_house
+from tests.web_house import add_case, documenting, open_house
 
 STAFF = Actor(id="sam", kind="user", tenant="main", roles=("staff",))
 SUPPORTED = {"CODE_SUPPORT": "met"}
@@ -95,6 +95,9 @@ def test_orders_in_scope_and_others_are_told_apart(sheet: MeasureSheet) -> None:
         ("red_flags_after_timer", (0, 12)),
         ("rule_rows_overdue", (0, 8)),
         ("orders_by_clinician", (60, None)),
+        ("decided_at_first_answer", (23, 23)),
+        ("answers_from_chart", (0, 0)),
+        ("outbox", (0, None)),
     ],
 )
 def test_measures_of_the_house(find: Callable[[str], Measure], name: str, expected: tuple[Any, Any]) -> None:
@@ -115,6 +118,21 @@ def test_a_reason_is_its_code_without_its_words(find: Callable[[str], Measure]) 
 def test_an_unsupported_upgrade_raises_the_alarm(find: Callable[[str], Measure]) -> None:
     assert find("unsupported_upgrades").is_alarm
     assert find("unsupported_upgrades").cells[0].is_hidden
+
+
+def test_answers_are_counted_by_where_they_are_from(tmp_path: Path) -> None:
+    services = open_house(tmp_path / "house")
+    furnish(services)
+    for _ in range(11):
+        case = documenting(services)
+        given = {"born": ["2012-02-20"], "weeks": ["7"], "hurts": [True]}
+        forms.fill(services, STAFF, case.case_id, "1", given)
+        forms.complete(services, STAFF, case.case_id, "1")
+    found = {measure.id: measure for measure in read_measures(services, STAFF).measures}
+    assert _whole(found["answers_from_chart"]) == (0, 33)
+    assert _whole(found["answers_overridden"]) == (11, 11)
+    question = next(cell for cell in found["answers_overridden"].cells if cell.by == "question")
+    assert (question.group.endswith(": born"), question.numerator) == (True, 11)
 
 
 def test_panels_are_counted(find: Callable[[str], Measure]) -> None:

@@ -20,6 +20,7 @@ from gateway.policy.metrics_rows import (
     ClaimFact,
     Judgement,
     MeasuredCase,
+    MeasuredForm,
     MeasuredTimer,
     MeasureInput,
     OperatorFacts,
@@ -472,6 +473,54 @@ def test_staff_minutes() -> None:
         Decimal("6.0"),
         Decimal("10.0"),
     )
+
+
+# ------------------------------------------------------------------------------------------------ forms
+def _form(title: str = "Spine", day: int = 5, **changes: Any) -> MeasuredForm:
+    at = datetime(2026, 3, day, 12, tzinfo=UTC)
+    given: dict[str, Any] = {
+        "title": title,
+        "completed_at": at,
+        "kept": 20,
+        "overridden": ("onset", "drug"),
+        "manual": 3,
+    }
+    return MeasuredForm(**{**given, **changes})
+
+
+def test_answers_from_the_chart_and_those_that_people_changed() -> None:
+    cases = [
+        *several(6, forms=(_form(),)),
+        *several(4, 100, forms=(_form("Joint", kept=10, overridden=(), manual=10),)),
+        *several(9, 200, forms=(_form(completed_at=datetime(2026, 2, 5, tzinfo=UTC)),)),
+        *several(9, 300, forms=(_form(completed_at=None),)),
+    ]
+    found = measure("answers_from_chart", cases)
+    assert (found.cells[0].numerator, found.cells[0].denominator) == (160, 230)
+    assert groups(found, "form") == {"Joint": (40, 80), "Spine": (120, 150)}
+    changed = measure("answers_overridden", cases)
+    assert (changed.cells[0].numerator, changed.cells[0].denominator) == (12, 172)
+    assert groups(changed, "form") == {"Joint": (0, 40), "Spine": (12, 132)}
+    assert groups(changed, "question") == {"Spine: drug": (6, None), "Spine: onset": (6, None)}
+
+
+def test_decided_at_the_first_answer() -> None:
+    pended = (Answer(at=SENT, action="A4"), Answer(at=SENT, action="A1"))
+    found = measure(
+        "decided_at_first_answer", [*several(13), *several(12, 100, answers=pended), *several(9, 200, action="")]
+    )
+    assert (found.cells[0].numerator, found.cells[0].denominator) == (13, 25)
+    assert groups(found, "payer") == {"acme": (13, 25)}
+
+
+def test_the_outbox_counts_what_waits_and_what_was_given_up() -> None:
+    cases = [*several(2, sendings=("answered", "unknown")), *several(1, 9, sendings=("failed", "refused", "intent"))]
+    found = measure("outbox", cases)
+    assert groups(found, "state") == {
+        "on the way": (3, None), "given up": (1, None), "refused": (1, None), "answered": (2, None),
+    }  # fmt: skip
+    assert found.is_alarm
+    assert not measure("outbox", several(3, sendings=("answered",))).is_alarm
 
 
 def test_every_measure_has_a_definition_and_an_own_name() -> None:
