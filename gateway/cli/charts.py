@@ -86,6 +86,7 @@ def audit(
         rule_ids=rules or (),
         is_all=is_all,
         overlay=overlay,
+        accepted=loaded.rules.accepted if loaded.server.mode == "production" else None,
     )
     with ExitStack() as stack:
         made: RunningAudit = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.cases.facts import read_facts
@@ -13,10 +13,12 @@ from gateway.flows.audit_chart import ChartContent, audit_chart, known_services
 from gateway.flows.audit_plan import AuditPlan
 from gateway.flows.audit_rows import ChartRow, refused
 from gateway.flows.extract import load_snapshot
+from gateway.flows.rule_rows import rules_for
 from gateway.flows.services import Services
 from gateway.logs import get_logger
 from gateway.policy.access import require_access
 from gateway.store.rows import CaseRow
+from gateway.store.rule_decisions import EVERY_PAYER
 
 LAST: Final = 25
 """Orders of a quick audit (spec/clinical.md §8)."""
@@ -66,7 +68,7 @@ class CaseAudit:
             unit="patient",
             orders=frozenset({case.order_reference}),
         )
-        return audit_chart(content, self.plan)
+        return audit_chart(content, replace(self.plan, usable=_usable(self.services, case.payer)))
 
 
 def open_case_audit(services: Services, actor: Actor, plan: AuditPlan, limit: int = LAST) -> CaseAudit:
@@ -97,4 +99,10 @@ def house_plan(services: Services, rule_ids: Sequence[str] = (), *, is_all: bool
         now=services.clock.now(),
         rule_ids=tuple(rule_ids),
         is_all=is_all,
+        usable=_usable(services, EVERY_PAYER),
     )
+
+
+def _usable(services: Services, payer: str) -> frozenset[tuple[str, str]]:
+    """Id and version of the rows that may be chosen for a payer."""
+    return frozenset((rule.rule_id, rule.version) for rule in rules_for(services, payer))

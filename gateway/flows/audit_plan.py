@@ -6,13 +6,14 @@ is marked in every verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.clinical.practice import practice_state
+from gateway.clinical.rule_checks import require_sound
 from gateway.clinical.rules import Concepts, Rule, choose_rule, load_concepts, load_rules
 from gateway.clinical.scalars import MAX_BYTES, parse_scalars
 from gateway.errors import InputError, NotFound, SettingsError
@@ -46,6 +47,8 @@ class AuditPlan:
     """Every rule about the ordered service."""
     overlaid: frozenset[str] = frozenset()
     """Rules that the what-if changed."""
+    usable: frozenset[tuple[str, str]] | None = None
+    """Id and version of the rows that may be chosen from a coverage; None = all. Named rules are asked anyway."""
 
     def rules_for(self, record: RecordSnapshot, order: Json, code: str, on: date) -> tuple[Rule, ...] | Problem:
         """The rules to ask about an order of that service and local day, or why there is none."""
@@ -72,8 +75,9 @@ class AuditPlan:
         coverages = _coverages(record, order)
         coverage, _ = choose_coverage(coverages, on)
         own = [coverage] if coverage else []
+        usable = [rule for rule in self.rules if self.usable is None or (rule.rule_id, rule.version) in self.usable]
         return choose_rule(
-            self.rules,
+            usable,
             payor_identifiers=[pair for item in own for pair in _payors(record, item)],
             plan_ids=[plan for item in own for plan in _plans(item)],
             state=practice_state(record) or None,
@@ -90,25 +94,35 @@ def open_plan(
     rule_ids: Sequence[str] = (),
     is_all: bool = False,
     overlay: Path | None = None,
+    accepted: Collection[str] | None = None,
 ) -> AuditPlan:
     """The plan of an audit over the packaged rows and those of `directories`.
 
-    Raises NotFound for a rule id nobody knows, SettingsError for a row or an overlay that cannot be used.
+    With `accepted`, as in production, illustrative rows are only chosen from a coverage where it names them.
+    Raises NotFound for a rule id nobody knows, SettingsError for rows or an overlay that cannot be used.
     """
-    rules = load_rules(directories)
+    rules, concepts = load_rules(directories), load_concepts(extra=directories)
+    require_sound(rules, concepts, now.date())
     known = {rule.rule_id for rule in rules}
     if set(rule_ids) - known:
         raise NotFound("There is no rule with this id; `pa-gateway rule list` shows them.", code="usage.rule")
     changes = read_overlay(overlay, known) if overlay else {}
     return AuditPlan(
         rules=tuple(rule.overlaid(changes[rule.rule_id]) if rule.rule_id in changes else rule for rule in rules),
-        concepts=load_concepts(),
+        concepts=concepts,
         zone=zone,
         now=now,
+        usable=None if accepted is None else row_names(rules, accepted),
         rule_ids=tuple(dict.fromkeys(rule_ids)),
         is_all=is_all,
         overlaid=frozenset(changes),
     )
+
+
+def row_names(rules: Iterable[Rule], accepted: Collection[str]) -> frozenset[tuple[str, str]]:
+    """Id and version of every row that somebody verified, or that `accepted` names."""
+    usable = (rule for rule in rules if rule.status != "illustrative" or rule.rule_id in accepted)
+    return frozenset((rule.rule_id, rule.version) for rule in usable)
 
 
 def read_overlay(path: Path, known: frozenset[str] | set[str]) -> dict[str, Mapping[str, Any]]:

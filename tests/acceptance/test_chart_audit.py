@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gateway.demo.charts import save_charts
-from gateway.fhir.json import parse_json
+from gateway.demo.charts import all_charts
+from gateway.fhir.json import dump_json, parse_json
 
 CASES = tuple(f"P{number:02d}" for number in range(1, 13))
 ROWS = ("ill-novitas", "ill-cgs", "ill-ngs", "ill-evicore", "ill-carelon")
@@ -45,7 +45,8 @@ def found(request: pytest.FixtureRequest, corpora: Path, tmp_path_factory: pytes
     folder = corpora / "clinical"
     if request.param == "own":
         folder = tmp_path_factory.mktemp("own")
-        save_charts(folder)
+        for chart in all_charts():
+            (folder / f"{chart.chart_id}.json").write_bytes(dump_json(chart.bundle))
     return folder, _audit(folder)
 
 

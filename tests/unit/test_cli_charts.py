@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway.cli import main
 from gateway.demo.charts import all_charts
@@ -19,7 +20,7 @@ from gateway.fhir.json import dump_json
 from tests.clinical_charts import base
 from tests.integration.flows_house import serving
 
-CHARTS = all_charts()
+CHARTS = all_charts()[:4]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,13 +151,14 @@ def ehr(tmp_path: Path) -> Iterator[Path]:
             f'[ehr.gone]\nbase_url = "http://127.0.0.1:9/fhir"\nnetworks = ["127.0.0.0/8"]\nplain_http = true\n'
         )
         yield path
+    structlog.reset_defaults()  # the command logs errors only, for as long as its process lives
 
 
 def test_orders_of_an_ehr_give_the_verdicts_of_their_charts(run: Run, ehr: Path, tmp_path: Path) -> None:
     for chart in CHARTS:
         (tmp_path / f"{chart.chart_id}.json").write_bytes(dump_json(chart.bundle))
-    of_files = run(*(f"{chart.chart_id}.json" for chart in CHARTS), "--all", "--json")
-    of_ehr = run("--ehr", "ehr", "--code", "72141", "--all", "--json", "--settings", str(ehr))
+    of_files = run(*(f"{chart.chart_id}.json" for chart in CHARTS), "--rule", "ill-cgs", "--json")
+    of_ehr = run("--ehr", "ehr", "--code", "72141", "--rule", "ill-cgs", "--json", "--settings", str(ehr))
     assert (of_ehr.code, of_files.code) == (0, 0)
     assert _verdicts(of_ehr.json) == _verdicts(of_files.json)
     since = run("--ehr", "ehr", "--since", "2026-02-15", "--json", "--settings", str(ehr)).json["charts"]

@@ -217,6 +217,15 @@ def test_the_rule_is_chosen_from_the_coverage(changes: Json, rule: str) -> None:
     assert [item.found.rule_id for item in row.rules] == [rule]
 
 
+def test_production_chooses_only_rows_that_somebody_answers_for() -> None:
+    made = {name: open_plan([], zone=ZONE, now=NOW, accepted=name) for name in ((), ("default-strict",))}
+    (none,), (one,) = (audit(plan=plan) for plan in made.values())
+    assert codes(none) == {"rule.none": "error"}
+    assert [item.found.rule_id for item in one.rules] == ["default-strict"]
+    named = replace(made[()], rule_ids=(CGS,))
+    assert [item.found.rule_status for item in audit(plan=named)[0].rules] == ["illustrative"]
+
+
 def test_two_rules_that_apply_equally_are_said_and_the_chart_is_kept() -> None:
     rows = (_row("one", kind="default"), _row("two", kind="default"))
     (row,) = audit(plan=replace(PLAN, rules=rows, rule_ids=()))

@@ -20,6 +20,7 @@ from gateway.fhir.json import dump_json, parse_json
 from gateway.flows import ledger
 from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
+from gateway.logs import configure_logs
 from tests.web_house import Browser, add_case, application, open_house, with_chart
 
 CHARTS = {chart.chart_id: chart for chart in all_charts()}
@@ -102,6 +103,7 @@ def _names(chart: str) -> Iterator[str]:
 def test_the_result_is_handed_out_as_files_and_that_is_logged(house: Services) -> None:
     add_chart(house, "P02")
     browser = signed_in(house)
+    configure_logs("info")
     with structlog.testing.capture_logs() as logged:
         got = {
             form: browser.submit("/audit", "/audit", {"source": "cases", "rule": "*", "as": form})
