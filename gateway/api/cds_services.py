@@ -101,7 +101,7 @@ async def _answered(work: Callable[[], dict[str, Any]], otherwise: dict[str, Any
 
 def _call(services: Services, service_id: str, authorization: str | None, raw: bytes, budget: Budget) -> dict[str, Any]:
     caller = require_caller(services, house_of(services).callers, authorization, _address(services, service_id))
-    return answer_hook(services, caller, service_id, read_json(raw), budget)
+    return answer_hook(services, caller, service_id, read_json(raw), raw, budget)
 
 
 def _feedback(services: Services, service_id: str, authorization: str | None, raw: bytes) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from gateway.flows.intercept_cards import build_cards
 from gateway.flows.intercept_cases import Opened, annotate, ask_payers, open_cases, record_advice
 from gateway.flows.intercept_chart import HookChart, gather, is_of
 from gateway.flows.intercept_clients import actor_of
+from gateway.flows.intercept_house import house_of
 from gateway.flows.intercept_panel import Advice, advise, is_clinical
 from gateway.flows.services import Services
 from gateway.logs import get_logger
@@ -27,12 +28,16 @@ from gateway.reasoning.record import reference_of
 
 SIGNING = "order-sign"
 """The hook that opens cases and asks payers; the others write nothing."""
+RESERVED_SECONDS = 0.4
+"""Kept of the time for writing the answer once the orders are judged."""
 UNSOLICITED = "unsolicited-determ"
 """Switched off, a call is a what-if: nothing of it may reach a real order (crd:found-35)."""
 
 
-def answer_hook(services: Services, caller: TrustedCaller, hook: str, body: Any, budget: Budget) -> dict[str, Any]:
-    """The answer to a hook.
+def answer_hook(
+    services: Services, caller: TrustedCaller, hook: str, body: Any, raw: bytes, budget: Budget
+) -> dict[str, Any]:
+    """The answer to a hook; `raw` are the exact bytes of the request and `body` what they mean.
 
     Raises InputError for a call that cannot be understood, that names another FHIR server than the caller's
     registered one, or orders of another patient. Everything later ends in an answer.
@@ -42,7 +47,7 @@ def answer_hook(services: Services, caller: TrustedCaller, hook: str, body: Any,
     _require_registered(services, caller, call)
     _require_one_patient(services, caller, call)
     try:
-        answer = _answer(services, actor, caller.ehr_id, call, body, budget)
+        answer = _answer(services, actor, caller.ehr_id, call, raw, budget)
     except GatewayError as error:
         get_logger().warning("hook-without-answer", ehr=caller.ehr_id, code=error.reason)
         answer = build_hook_response()
@@ -60,7 +65,7 @@ def answer_hook(services: Services, caller: TrustedCaller, hook: str, body: Any,
 
 
 def _answer(
-    services: Services, actor: Actor, ehr_id: str, call: HookCall, body: Json, budget: Budget
+    services: Services, actor: Actor, ehr_id: str, call: HookCall, raw: bytes, budget: Budget
 ) -> dict[str, Any]:
     """Steps: (1) the chart; (2) cases, so that payers are asked at once; (3) our advice meanwhile; (4) the payers."""
     judged = [order for order in _asked(call) if is_clinical(services, order)] if call.wants(GUIDELINE) else []
@@ -68,9 +73,9 @@ def _answer(
     if not judged and not is_signing:
         return build_hook_response()
     chart = gather(services, ehr_id, call, budget, is_clinical=bool(judged))  # (1)
-    opened = _open(services, actor, ehr_id, call, body, chart, budget) if is_signing else ()  # (2)
+    opened = _open(services, actor, ehr_id, call, raw, chart, budget) if is_signing else ()  # (2)
     asked = ask_payers(services, opened, call.user, budget) if call.wants(COVERAGE_INFO) else {}
-    cards = _cards(services, actor, ehr_id, call, chart, judged, opened)  # (3)
+    cards = _cards(services, actor, ehr_id, call, chart, judged, opened, budget)  # (3)
     _record(services, actor, cards, budget)
     actions = annotate(services, opened, asked, budget) if call.wants(COVERAGE_INFO) else ()  # (4)
     return build_hook_response([card for card, _ in cards], actions)
@@ -82,11 +87,11 @@ def _asked(call: HookCall) -> tuple[Json, ...]:
 
 
 def _open(
-    services: Services, actor: Actor, ehr_id: str, call: HookCall, body: Json, chart: HookChart, budget: Budget
+    services: Services, actor: Actor, ehr_id: str, call: HookCall, raw: bytes, chart: HookChart, budget: Budget
 ) -> tuple[Opened, ...]:
     """The cases; none where that fails: the advice is given all the same."""
     try:
-        return open_cases(services, actor, ehr_id, call, body, chart, budget)
+        return open_cases(services, actor, ehr_id, call, raw, chart, budget)
     except GatewayError as error:
         get_logger().warning("hook-without-case", ehr=ehr_id, code=error.reason)
         return ()
@@ -100,13 +105,25 @@ def _cards(
     chart: HookChart,
     judged: list[Json],
     opened: tuple[Opened, ...],
+    budget: Budget,
 ) -> tuple[tuple[dict[str, Any], str], ...]:
     cases = {reference_of(item.order): item.case.case_id for item in opened}
     patient = f"{ehr_id}|Patient/{call.patient_id}"
     placed = [_in_encounter(order, call.encounter_id) for order in judged]
-    found: list[Advice | None] = [_advise(services, chart, order, patient) for order in placed]
-    advice = [(item, cases.get(item.order, "")) for item in found if item is not None]
+    found = _judge(services, chart, placed, patient, budget)
+    advice = [(item, cases.get(item.order, "")) for item in found]
     return build_cards(services, call, actor.tenant, advice, chart.unseen)
+
+
+def _judge(services: Services, chart: HookChart, orders: list[Json], patient: str, budget: Budget) -> list[Advice]:
+    """The advice on each order, in their order; an order that takes too long to judge has none."""
+    pool = house_of(services).judges
+    started = [pool.submit(_advise, services, chart, order, patient) for order in orders]
+    done = budget.wait_for_own(started, max(0.0, budget.left_seconds - RESERVED_SECONDS))
+    if len(done) < len(started):
+        get_logger().warning("hook-judging-late", count=len(started) - len(done))
+    found = [future.result() for future in started if future in done and not future.cancelled()]
+    return [item for item in found if item is not None]
 
 
 def _record(services: Services, actor: Actor, cards: tuple[tuple[dict[str, Any], str], ...], budget: Budget) -> None:

@@ -46,6 +46,13 @@ class Budget:
         """Spent so far on our own account."""
         return time.monotonic() - self.started - self.waited_seconds
 
+    def wait_for_own(self, futures: Iterable[Future[Any]], seconds: float) -> set[Future[Any]]:
+        """The same for work of our own, which is not time spent waiting for others."""
+        before = self.waited_seconds
+        done = self.wait_for(futures, seconds)
+        self.waited_seconds = before
+        return done
+
     def wait_for(self, futures: Iterable[Future[Any]], seconds: float) -> set[Future[Any]]:
         """Those of `futures` that are done within `seconds`; the others are cancelled or go on without us."""
         begun = time.monotonic()

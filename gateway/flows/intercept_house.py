@@ -12,13 +12,19 @@ from threading import Lock
 from weakref import WeakKeyDictionary
 
 from gateway.clients.hook_trust import TrustedCaller
+from gateway.clinical.evaluate import evaluate
+from gateway.fhir.codes import CPT
 from gateway.flows.intercept_clients import open_callers
 from gateway.flows.services import Services
+from gateway.logs import get_logger
+from gateway.reasoning.record import RecordSnapshot
 
 READERS = 24
 """Reads from EHRs at the same time, over all hooks of a process."""
 ASKERS = 12
 """Payers asked at the same time, over all hooks of a process."""
+JUDGES = 4
+"""Orders judged at the same time; judging uses the processor, so more would only make each slower."""
 _HOUSES: WeakKeyDictionary[Services, HookHouse] = WeakKeyDictionary()
 _LOCK = Lock()
 
@@ -37,11 +43,30 @@ class HookHouse:
     """Threads that read from an EHR."""
     askers: ThreadPoolExecutor = field(default_factory=lambda: _pool("hook-ask", ASKERS), repr=False)
     """Threads that ask payers; one that is late goes on and records what it heard."""
+    judges: ThreadPoolExecutor = field(default_factory=lambda: _pool("hook-judge", JUDGES), repr=False)
+    """Threads that evaluate rules; one that is late is not waited for."""
 
 
 def house_of(services: Services) -> HookHouse:
     """The one of this process and these services, opened once. Raises SettingsError for a client's entry."""
     with _LOCK:
         if services not in _HOUSES:
-            _HOUSES[services] = HookHouse(callers=open_callers(services.settings, services.clock))
+            house = HookHouse(callers=open_callers(services.settings, services.clock))
+            if house.callers:
+                house.judges.submit(_warm, services)
+            _HOUSES[services] = house
         return _HOUSES[services]
+
+
+def _warm(services: Services) -> None:
+    """Judge an empty chart once, so that the first clinician does not wait while the rules are being read."""
+    rule = next(iter(services.rules), None)
+    if rule is None:
+        return
+    coding = {"system": CPT, "code": next(iter(rule.procedure.cpt), "")}
+    order = {"resourceType": "ServiceRequest", "status": "draft", "intent": "order", "code": {"coding": [coding]}}
+    zone, now = services.settings.tenant.practice_zone, services.clock.now()
+    try:
+        evaluate(RecordSnapshot([]), order, rule, services.concepts, zone, now)
+    except Exception as error:
+        get_logger().error("rules-not-warm", error=type(error))

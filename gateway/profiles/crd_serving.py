@@ -120,11 +120,6 @@ def read_feedback(body: Any) -> tuple[Feedback, ...]:
     return tuple(item for item in found if item.card and item.outcome in OUTCOMES)
 
 
-def without_access(body: Json) -> dict[str, Any]:
-    """The call without the EHR's token: what may be kept of it (security T1)."""
-    return {key: value for key, value in body.items() if key != "fhirAuthorization"}
-
-
 def is_searched(value: Any) -> bool:
     """Whether a prefetch value is the whole answer to its template: null, a resource, or a searchset to its end."""
     if value is None:

@@ -12,9 +12,8 @@ from gateway.clock import FixedClock
 from gateway.store import Store
 from gateway.store.hooks import CARD_LIFE
 from gateway.store.rows import HookCardRow
-from tests.postgres import shared_cluster, store_url
+from tests.postgres import store_url
 
-__all__ = ["shared_cluster"]
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
 DAY = timedelta(hours=24)
 

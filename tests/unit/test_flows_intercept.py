@@ -20,6 +20,7 @@ from gateway.clock import FixedClock
 from gateway.errors import SettingsError
 from gateway.flows.intercept_budget import Budget
 from gateway.flows.intercept_cards import PAGES, TASKS, panel_text
+from gateway.flows.intercept_cases import without_access
 from gateway.flows.intercept_clients import open_callers
 from gateway.flows.intercept_feedback import chosen_of
 from gateway.flows.intercept_signed import content_of
@@ -157,6 +158,27 @@ def test_every_choice_has_its_page_and_its_draft() -> None:
     assert panel is not None
     assert TIMER in panel.choices
     assert {choice.code for choice in panel.choices} == set(PAGES) == set(TASKS)
+
+
+@pytest.mark.threat("T1")
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (
+            b'{"a": 1.50, "fhirAuthorization" : {"access_token":"t"} , "z":[]}',
+            b'{"a": 1.50, "fhirAuthorization" : null , "z":[]}',
+        ),
+        (
+            b'{"x":{"access_token":"t"},"fhirAuthorization":{"access_token":"t"}}',
+            b'{"x":null,"fhirAuthorization":null}',
+        ),
+        (b'{"fhirAuthorization":"t","y":"t"}', b'{"fhirAuthorization":null,"y":null}'),
+        (b'{"a":{"fhirAuthorization":1}}', b'{"a":{"fhirAuthorization":1}}'),
+        (b'{"hook":"order-sign"}', b'{"hook":"order-sign"}'),
+    ],
+)
+def test_a_kept_request_has_its_bytes_and_not_its_token(raw: bytes, kept: bytes) -> None:
+    assert without_access(raw) == kept
 
 
 def test_only_suggestions_of_the_card_count_as_chosen() -> None:

@@ -26,7 +26,6 @@ from gateway.profiles.crd_serving import (
     prefetched,
     read_feedback,
     read_hook_call,
-    without_access,
 )
 
 UUID = "0b8e2d5e-6f0c-4f8e-9a55-3b1d6f1f2c11"
@@ -74,13 +73,6 @@ def test_a_call_is_read_whole() -> None:
         {"guideline": False},
     )
     assert "abc" not in repr(call)
-
-
-@pytest.mark.threat("T1")
-def test_what_is_kept_of_a_call_has_no_token() -> None:
-    body = _call()
-    assert "abc" not in str(without_access(body))
-    assert set(body) - set(without_access(body)) == {"fhirAuthorization"}
 
 
 @pytest.mark.parametrize(
