@@ -99,6 +99,7 @@ def outbox(given: MeasureInput) -> Measure:
         definition="things to be sent that have no answer yet, and those that were given up; of the orders looked at",
         unit="count",
         cells=(
+            plain_count(states.total()),
             plain_count(waiting, "state", "on the way"),
             plain_count(states["failed"], "state", "given up"),
             plain_count(states["refused"], "state", "refused"),
