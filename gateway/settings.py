@@ -98,6 +98,8 @@ class EhrSettings(Section):
     """Budget of one call."""
     page_size: int = Field(default=50, ge=1, le=500)
     """`_count` asked for in searches."""
+    keeps_forms: bool = True
+    """Completed payer forms are saved there as QuestionnaireResponse; false where it takes none."""
 
     @field_validator("base_url")
     @classmethod

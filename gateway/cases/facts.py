@@ -89,7 +89,7 @@ class WriteBack:
     """Something the EHR has to be told."""
 
     kind: str
-    """coverage-information, task, claim-response or document."""
+    """coverage-information, task, claim-response, document, or `form-` and the form's id."""
     digest: str
     """Digest of the object to be written or merged."""
     done: bool = False

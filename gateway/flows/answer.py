@@ -148,7 +148,7 @@ def _record(
     changed = replace(
         changed,
         write_backs=(
-            *(item for item in facts.write_backs if item.done or item.kind == "coverage-information"),
+            *(item for item in facts.write_backs if item.done or item.kind not in ("task", "claim-response")),
             WriteBack(kind="claim-response", digest=_sha(response)),
             WriteBack(kind="task", digest=_sha(task)),
         ),

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.cases.decisions import NEEDS_AUTHORIZATION, NeedAction
-from gateway.cases.facts import Facts, FormFact, read_facts
+from gateway.cases.facts import Facts, FormFact, WriteBack, read_facts
 from gateway.cases.states import CaseState
 from gateway.errors import Conflict, NotFound
 from gateway.fhir import Json
@@ -214,6 +215,15 @@ def after_forms(facts: Facts) -> CaseState | None:
     if NeedAction(facts.need_action) in NEEDS_AUTHORIZATION:
         return _S.READY
     return _S.DOCUMENTED if facts.need_action == NeedAction.DOCUMENT_ONLY else _S.CHECKING
+
+
+def to_be_saved(services: Services, case: CaseRow, facts: Facts, form: FormFact) -> Facts:
+    """The facts with a completed form to be saved in the EHR, where the EHR keeps such (dtr:spec-152)."""
+    row = services.settings.ehr.get(case.ehr_id)
+    if row is None or not row.keeps_forms:
+        return facts
+    told = WriteBack(kind=f"form-{form.form_id}", digest=form.response)
+    return replace(facts, write_backs=(*facts.write_backs, told))
 
 
 def digest_of(body: bytes) -> str:

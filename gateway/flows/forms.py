@@ -32,6 +32,7 @@ from gateway.flows.form_cases import (
     response_item,
     session_of,
     sources_of,
+    to_be_saved,
     todo,
     trace_of,
 )
@@ -142,7 +143,7 @@ def complete(services: Services, actor: Actor, case_id: str, form_id: str, *, si
         done = complete_form(parts.questionnaire, parse_json(before), author_of(actor), now, session, sign)
         body = dump_json(done)
         completed = replace(form, response=digest_of(body), status="completed", open_required=())
-        changed = facts.with_form(completed)
+        changed = to_be_saved(services, case, facts.with_form(completed), completed)
         to = after_forms(changed)
         if to is _S.CHECKING:
             changed = replace(

@@ -35,6 +35,7 @@ from gateway.flows.form_cases import (
     response_item,
     session_of,
     sources_of,
+    to_be_saved,
     todo,
     trace_of,
 )
@@ -294,9 +295,8 @@ def _complete(
     completed = replace(
         asked.form, response=digest_of(body), status="completed", open_required=(), sets=asked.form.sets + 1
     )
-    said = take_over(
-        services, case, facts.with_form(completed), done, hashlib.sha256(exchange.response_bytes).hexdigest()
-    )
+    saved = to_be_saved(services, case, facts.with_form(completed), completed)
+    said = take_over(services, case, saved, done, hashlib.sha256(exchange.response_bytes).hexdigest())
     changed = said.facts
     is_ours = case.state in (CaseState.DOCUMENTING, CaseState.NEEDS_ATTENTION)
     to = after_forms(changed) if is_ours and not changed.forms_named else None

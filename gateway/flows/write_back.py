@@ -1,4 +1,4 @@
-"""Telling the EHR: coverage-information on the order, one Task and one ClaimResponse per case.
+"""Telling the EHR: coverage-information on the order, one Task and one ClaimResponse per case, each completed form.
 
 An order is only ever annotated: the newest version is read, the annotation merged, and the update names
 the version it rests on. Task and ClaimResponse are found again by the case's identifier, so that a
@@ -17,8 +17,11 @@ from gateway.fhir import Json
 from gateway.fhir.json import parse_json
 from gateway.flows import ledger
 from gateway.flows.ledger import Act, Item
+from gateway.flows.packet import own_key
+from gateway.flows.request import BUNDLE_SYSTEM
 from gateway.flows.services import Services
 from gateway.flows.subjects import CASE_SYSTEM, case_identifier
+from gateway.forms.complete import in_order
 from gateway.profiles import crd_2_2_1 as crd
 from gateway.store.rows import CaseRow
 
@@ -61,6 +64,10 @@ def _once(ehr: EhrClient, case: CaseRow, item: WriteBack, content: Json) -> Writ
         current = ehr.read(*case.order_reference.split("/", 1))
         merged = crd.merge_coverage_information(current.resource, content)
         return ehr.update(merged, current.etag or current.version)
+    if item.kind.startswith("form-"):
+        own = {"system": BUNDLE_SYSTEM, "value": f"urn:uuid:{own_key(case.case_id, item.kind)}"}
+        plain = {key: value for key, value in content.items() if key != "id"}
+        return _upsert(ehr, in_order({**plain, "identifier": own}), (own["system"], own["value"]))
     return _upsert(ehr, _identified(content, case), (CASE_SYSTEM, case_identifier(case)["value"]))
 
 
