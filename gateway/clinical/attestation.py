@@ -205,7 +205,8 @@ def _line(observation: Json) -> str:
     name = text(code.get("text")) or next((text(item.get("code")) for item in objects(code.get("coding"))), "finding")
     parts = [words for part in objects(observation.get("component")) if (words := _words(part))]
     detail = f" ({', '.join(parts)})" if parts else ""
-    return f"{name}: {_words(observation)}{detail}, {text(observation.get('effectiveDateTime'))[:10]}"
+    joined = name if name.endswith("?") else f"{name}:"
+    return f"{joined} {_words(observation)}{detail}, {text(observation.get('effectiveDateTime'))[:10]}"
 
 
 def _words(element: Json) -> str:

@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.flows import care
 from gateway.store.rows import CaseRow
+from tests.flows_house import STAFF
 from tests.instrument_house import PASSWORD, Ward, open_ward
 from tests.web_house import Browser
 
@@ -385,3 +387,21 @@ def test_words_of_an_attestation_can_be_proved(ward: Ward) -> None:
         words = tx.objects.get("main", case.case_id, texts[0].digest)
     assert urlsafe_b64encode(hashlib.sha256(words).digest()).decode().rstrip("=") == named
     assert b"I, Cleo Clinician, examined this patient" in words
+
+
+def test_a_red_flag_ends_the_conservative_care_that_runs(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    services = ward.house.services
+    said = care.Confirmation(negative=frozenset(services.concepts.red_flags.screens), choice="none")
+    timer = care.start(services, STAFF, case.case_id, said)
+    ward.settle(case.case_id)
+    assert ward.house.facts(case.case_id).timer == timer.timer_id
+    later = {**MYELOPATHY, "answer:exam-on": "2026-03-02"}
+    fill(browser, ward.house.case(case.case_id), later)
+    assert attest(browser, case, renew="yes").status_code == 303
+    ward.settle(case.case_id)
+    with services.store.read() as tx:
+        ended = tx.timers.get("main", timer.timer_id)
+    assert (ended.state, ended.reason) == ("cancelled", "red-flag")
+    assert ward.house.facts(case.case_id).verdict == "RED_FLAG_BYPASS"
+    assert ward.house.case(case.case_id).state == "documenting"
