@@ -16,7 +16,7 @@ from gateway.clinical.rule_row import Rule, validate_rule
 from gateway.clinical.scalars import MAX_BYTES, parse_scalars
 from gateway.errors import SettingsError
 
-__all__ = ["Concepts", "Rule", "choose_rule", "load_concepts", "load_rules", "parse_rule", "parse_rules"]
+__all__ = ["Concepts", "Rule", "choose_rule", "in_force", "load_concepts", "load_rules", "parse_rule", "parse_rules"]
 
 
 def parse_rule(text: str, name: str = "rule") -> Rule:
@@ -65,6 +65,16 @@ def _read_file(path: Path) -> str:
             return opened.read(MAX_BYTES + 1)
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"{path.name}: a readable UTF-8 file is expected.", code="rule.file") from None
+
+
+def in_force(rules: Iterable[Rule], on: date) -> tuple[Rule, ...]:
+    """The rows that an order of that day may be judged by: of each row the version that began last."""
+    latest: dict[str, Rule] = {}
+    for rule in rules:
+        known = latest.get(rule.rule_id)
+        if rule.holds_on(on) and (known is None or known.effective.start < rule.effective.start):
+            latest[rule.rule_id] = rule
+    return tuple(latest.values())
 
 
 _RANK = {"plan": 3, "um_vendor": 2, "mac": 1, "default": 0}

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.cases.facts import Facts, read_facts
 from gateway.clinical.instruments import Exam, instruments
+from gateway.clinical.rules import in_force
 from gateway.errors import InputError
 from gateway.fhir import Json
 from gateway.fhir.json import parse_json
@@ -292,10 +293,9 @@ def _timer(item: TimerFact, history: list[EventFact], period: Period) -> Measure
 
 def _rules(services: Services) -> Iterator[RuleRowFact]:
     today = services.today()
-    for rule in services.rules:
-        if rule.holds_on(today):
-            yield RuleRowFact(
-                name=f"{rule.rule_id} {rule.version}",
-                is_overdue=rule.review_is_overdue(today),
-                is_illustrative=rule.status == "illustrative",
-            )
+    for rule in in_force(services.rules, today):
+        yield RuleRowFact(
+            name=f"{rule.rule_id} {rule.version}",
+            is_overdue=rule.review_is_overdue(today),
+            is_illustrative=rule.status == "illustrative",
+        )

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.x509 import load_der_x509_certificate
 
 import provenance
-from gateway.clinical.rule_checks import RuleFinding, check_rules
+from gateway.clinical.rule_checks import RuleFinding, check_rules, name_of
 from gateway.clinical.rule_row import status_words
-from gateway.clinical.rules import Rule, load_concepts, load_rules
+from gateway.clinical.rules import Rule, in_force, load_concepts, load_rules
 from gateway.errors import InputError, IntegrityError, NotFound
 from gateway.flows.actors import Actor
 from gateway.flows.services import Services
@@ -92,7 +92,9 @@ def rule_digest(rule: Rule) -> str:
 
 def list_rules(settings: Settings, today: date) -> list[dict[str, Any]]:
     """Every row, also retired ones, in short. Raises SettingsError that names the file and the key at fault."""
-    return [_short(rule, settings, today) for rule in load_rules(settings.rules.directories)]
+    rules = load_rules(settings.rules.directories)
+    current = in_force(rules, today)
+    return [{**_short(rule, settings, today), "in_force": rule in current} for rule in rules]
 
 
 def show_rule(settings: Settings, rule_id: str) -> list[dict[str, Any]]:
@@ -115,7 +117,18 @@ def show_rule(settings: Settings, rule_id: str) -> list[dict[str, Any]]:
 def check(settings: Settings, today: date) -> tuple[RuleFinding, ...]:
     """What is wrong with the set of rows. Raises SettingsError for a row or a region file that cannot be read."""
     rules = load_rules(settings.rules.directories)
-    return check_rules(rules, load_concepts(extra=settings.rules.directories), today)
+    found = check_rules(rules, load_concepts(extra=settings.rules.directories), today)
+    return (*found, *(_off(rule) for rule in in_force(rules, today) if _is_off(rule, settings)))
+
+
+def _is_off(rule: Rule, settings: Settings) -> bool:
+    is_production = settings.server.mode == "production"
+    return is_production and rule.status == "illustrative" and rule.rule_id not in settings.rules.accepted
+
+
+def _off(rule: Rule) -> RuleFinding:
+    what = "off in production for every payer that `pa-gateway rule decisions` does not name"
+    return RuleFinding(severity="warning", rule=name_of(rule), key="status", what=what)
 
 
 def list_decisions(services: Services, rule_id: str = "") -> list[dict[str, Any]]:
@@ -258,6 +271,5 @@ def _short(rule: Rule, settings: Settings, today: date) -> dict[str, Any]:
         "from": rule.effective.start.isoformat(),
         "to": rule.effective.end.isoformat() if rule.effective.end else "",
         "procedures": list(rule.procedure.cpt),
-        "in_force": rule.holds_on(today),
         "review_overdue": rule.review_is_overdue(today),
     }

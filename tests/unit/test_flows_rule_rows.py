@@ -22,6 +22,7 @@ from gateway.flows.rule_rows import Acceptance, accepted_content, rule_digest, u
 from gateway.flows.services import Services, open_services
 from gateway.settings import Settings, load_settings
 from gateway.store.rule_decisions import RuleDecisionRow
+from tests.conftest import ROOT
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 RULES = {rule.rule_id: rule for rule in load_rules()}
@@ -208,3 +209,27 @@ def test_rows_in_short_say_whether_they_hold_and_whether_a_review_is_due(tmp_pat
     assert rows["ill-cgs"]["in_force"]
     before = rule_rows.list_rules(_settings(tmp_path), date(2025, 12, 31))
     assert not any(row["in_force"] for row in before)
+
+
+def test_a_version_is_in_force_until_the_next_one_begins(tmp_path: Path) -> None:
+    text = (ROOT / "payer_endpoints" / "rules" / "ill-cgs.yaml").read_text("utf-8")
+    (tmp_path / "ill-cgs@0.2.0.yaml").write_text(
+        text.replace("version: 0.1.0", "version: 0.2.0").replace("from: 2026-01-01", "from: 2026-06-01")
+    )
+    base = _settings(tmp_path)
+    settings = base.model_copy(update={"rules": base.rules.model_copy(update={"directories": (tmp_path,)})})
+    found = {
+        on: {
+            row["version"]: row["in_force"] for row in rule_rows.list_rules(settings, on) if row["rule_id"] == "ill-cgs"
+        }
+        for on in (date(2026, 5, 31), date(2026, 6, 1))
+    }
+    assert found[date(2026, 5, 31)] == {"0.1.0": True, "0.2.0": False}
+    assert found[date(2026, 6, 1)] == {"0.1.0": False, "0.2.0": True}
+
+
+def test_production_is_told_which_rows_are_off(tmp_path: Path) -> None:
+    on = date(2026, 11, 25)
+    off = [item.rule for item in rule_rows.check(_settings(tmp_path, "production"), on) if item.key == "status"]
+    assert "default-strict 0.1.0" in off
+    assert [item for item in rule_rows.check(_settings(tmp_path), on) if item.key == "status"] == []
