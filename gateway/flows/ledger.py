@@ -290,6 +290,7 @@ DEVICE_ROLES = {
     "evaluate": "performer",
     "write-back": "performer",
     "populate-auto-client": "author",
+    "advice": "author",
 }
 """Role of the gateway in an activity where it is more than the assembler (spec/provenance.md §3.1)."""
 PERSON_ROLES = {"red-flag-attest": ("attester", "legal")}

@@ -35,6 +35,7 @@ def summary(case: CaseRow) -> dict[str, Any]:
         "authorization_number": case.authorization_number,
         "denial_reasons": list(facts.denial_reasons),
         "is_expedited": case.is_expedited,
+        "signed_at": write_instant(case.signed_at) if case.signed_at else None,
         "created_at": write_instant(case.created_at),
         "updated_at": write_instant(case.updated_at),
         "version": case.version,

@@ -94,6 +94,7 @@ def test_nothing_leaves_before_the_order_is_seen_signed_and_then_it_does(house: 
     refused = house.call("POST", f"/cases/{case_id}/release")
     assert refused.status_code == 409
     assert "signed" in refused.json()["detail"]
+    assert house.call("GET", f"/cases/{case_id}").json()["signed_at"] is None
     assert house.payers.sent("$submit") == []
     written = [url for method, url, _ in house.ehr.seen if method in ("PUT", "POST") and not url.endswith("_search")]
     assert written == [], "the EHR has no such order yet"
