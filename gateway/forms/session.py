@@ -33,7 +33,7 @@ from gateway.reasoning.fhirpath import FhirPath, Item, Meter
 from gateway.reasoning.fhirpath_operators import truth
 from gateway.reasoning.record import RecordSnapshot
 
-MAX_STEPS = 1_500_000
+MAX_STEPS = 1_000_000
 """FHIRPath steps that all expressions of a form may take together in one session."""
 UNSIGNED = "The form demands a signature, which a form that its payer completes cannot have here."
 EXPIRED = "The form is no longer in force; ask the payer for the current one."

@@ -90,6 +90,8 @@ class FhirPath:
             raise
         except RecursionError:
             raise ReasoningError("The expression is nested too deeply.", code="fhirpath.limit") from None
+        except MemoryError:
+            raise ReasoningError("The expression needs more memory than there is.", code="fhirpath.limit") from None
         except (ArithmeticError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             # Defensive: a shape of foreign data that no operator foresaw; its text may hold patient data.
             raise ReasoningError(

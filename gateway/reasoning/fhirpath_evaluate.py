@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from gateway.errors import ReasoningError
 from gateway.fhir import Json
@@ -82,6 +82,8 @@ def run(tree: Tree, focus: Collection, evaluation: Evaluation) -> Collection:
     evaluation.spend(1 + len(focus))
     found = _HANDLERS[type(tree)](tree, focus, evaluation)
     evaluation.spend(len(found))
+    if type(tree) in _MAKERS:
+        evaluation.spend(sum(len(item.value) for item in found if type(item.value) is str) // _TEXT_STEP)
     if len(found) > evaluation.max_items:
         raise ReasoningError("The expression yields too many items.", code="fhirpath.limit")
     return found
@@ -194,6 +196,10 @@ def has_type(item: Item, type_name: str) -> bool:
     return is_kind(item.type, type_name)
 
 
+_MAKERS: Final = frozenset((Binary, Call))
+"""Nodes that make values."""
+_TEXT_STEP: Final = 50
+"""Characters of a text that cost one step, so that many long texts cannot fill the memory."""
 Function = Callable[[tuple[Tree, ...], Collection, Evaluation], Collection]
 """A function of the language: unevaluated arguments, input, evaluation."""
 _HANDLERS: dict[type, Callable[..., Collection]] = {

@@ -31,7 +31,10 @@ from gateway.reasoning.fhirpath_items import Item, all_members, computed, system
 from gateway.reasoning.fhirpath_numbers import NUMBERS
 from gateway.reasoning.fhirpath_subsets import SUBSETS
 from gateway.reasoning.fhirpath_syntax import Call, Member, Special, Step, Tree, Unary
-from gateway.reasoning.fhirpath_texts import TEXTS
+from gateway.reasoning.fhirpath_texts import PATTERNS, TEXTS
+
+_READ_STEP: Final = 200
+"""Characters of a text that a function may read for one step."""
 
 
 def call_function(tree: Call, focus: Collection, evaluation: Evaluation) -> Collection:
@@ -52,6 +55,7 @@ def call_function(tree: Call, focus: Collection, evaluation: Evaluation) -> Coll
     low, high, value_function = plain
     _require_count(tree, low, high)
     arguments = [run(argument, evaluation.this, evaluation) for argument in tree.arguments]
+    evaluation.spend(sum(len(item.value) for item in focus if type(item.value) is str) // _READ_STEP)
     return value_function(focus, arguments)
 
 
@@ -168,7 +172,7 @@ def _repeat(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluati
             fresh.extend(run(arguments[0], [item], evaluation.at(item, position)))
         waiting = []
         for item in fresh:
-            evaluation.spend(1 + len(found) // 4)
+            evaluation.spend(1 + len(found))
             if not any(equality.equal_items(item, other, _zone(evaluation)) for other in found):
                 found.append(item)
                 waiting.append(item)
@@ -298,6 +302,7 @@ def _descendants(arguments: tuple[Tree, ...], focus: Collection, evaluation: Eva
 _FUNCTIONS: Final[Mapping[str, tuple[int, int, Function]]] = {
     **CONTEXT_FUNCTIONS,
     **SUBSETS,
+    **PATTERNS,
     "empty": (0, 0, _empty),
     "exists": (0, 1, _exists),
     "all": (1, 1, _all),

@@ -7,6 +7,7 @@ from datetime import tzinfo
 from decimal import Decimal, localcontext
 from typing import Any, Final
 
+from gateway.errors import ReasoningError
 from gateway.reasoning.fhirpath_equality import (
     as_amount,
     compare,
@@ -23,6 +24,8 @@ from gateway.reasoning.fhirpath_values import Amount, Moment
 
 Collection = list[Item]
 _PLACES: Final = Decimal("0.00000001")
+MAX_TEXT: Final = 200_000
+"""Characters of one text that an expression makes."""
 
 
 def single(collection: Collection) -> Item | None:
@@ -161,7 +164,7 @@ def signed(sign: str, operand: Collection) -> Collection:
 
 def _arithmetic(operator: str, left: Collection, right: Collection) -> Collection:
     if operator == "&":
-        return [computed(_text(left) + _text(right), (*left, *right))]
+        return [computed(capped(_text(left) + _text(right)), (*left, *right))]
     one, two = single(left), single(right)
     if one is None or two is None:
         return []
@@ -169,6 +172,13 @@ def _arithmetic(operator: str, left: Collection, right: Collection) -> Collectio
         context.prec = 34
         value = _calculate(operator, system_value(one), system_value(two))
     return [] if value is None else [computed(value, (one, two))]
+
+
+def capped(value: Any) -> Any:
+    """The value. Raises `fhirpath.limit` for a text that is too long."""
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise ReasoningError("The expression makes a text that is too long.", code="fhirpath.limit")
+    return value
 
 
 def _text(collection: Collection) -> str:
@@ -188,7 +198,7 @@ def _calculate(operator: str, one: Any, two: Any) -> Any:
     if isinstance(one, Amount) or isinstance(two, Amount):
         return _calculate_amounts(operator, one, two)
     if operator == "+" and isinstance(one, str) and isinstance(two, str):
-        return one + two
+        return capped(one + two)
     if not is_number(one) or not is_number(two):
         raise failed("Arithmetic wants numbers.")
     return _NUMERIC[operator](one, two)

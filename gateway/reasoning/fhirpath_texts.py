@@ -11,11 +11,11 @@ from typing import Any, Final
 from gateway.errors import ReasoningError
 from gateway.reasoning.fhirpath_conversions import ValueFunction, to_text
 from gateway.reasoning.fhirpath_equality import failed
+from gateway.reasoning.fhirpath_evaluate import Evaluation, Function, run
 from gateway.reasoning.fhirpath_items import computed, system_value
-from gateway.reasoning.fhirpath_operators import Collection, integer, single
-from gateway.reasoning.patterns import safe_pattern
-
-_MAX_TEXT: Final = 200_000
+from gateway.reasoning.fhirpath_operators import MAX_TEXT, Collection, capped, integer, single
+from gateway.reasoning.fhirpath_syntax import Tree
+from gateway.reasoning.patterns import MAX_WORK, safe_pattern
 
 
 def _text(collection: Collection) -> str | None:
@@ -39,15 +39,9 @@ def _on_text(function: Callable[..., Any]) -> ValueFunction:
         if subject is None or None in operands:
             return []
         value = function(subject, *operands)
-        return [] if value is None else [computed(_capped(value), (*focus, *(i for a in arguments for i in a)))]
+        return [] if value is None else [computed(capped(value), (*focus, *(i for a in arguments for i in a)))]
 
     return lifted
-
-
-def _capped(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > _MAX_TEXT:
-        raise ReasoningError("The expression makes a text that is too long.", code="fhirpath.limit")
-    return value
 
 
 def _index_of(subject: str, part: str) -> int:
@@ -55,23 +49,42 @@ def _index_of(subject: str, part: str) -> int:
 
 
 def _replace(subject: str, old: str, new: str) -> str:
-    if (subject.count(old) if old else len(subject) + 1) * max(1, len(new)) > _MAX_TEXT:
+    if (subject.count(old) if old else len(subject) + 1) * max(1, len(new)) > MAX_TEXT:
         raise ReasoningError("The expression makes a text that is too long.", code="fhirpath.limit")
     return subject.replace(old, new)
 
 
-def _matches(subject: str, pattern: str) -> bool:
-    return safe_pattern(pattern, dot_all=True).search(subject)
+def _matches(work: list[int], subject: str, pattern: str) -> bool:
+    return safe_pattern(pattern, dot_all=True).search(subject, work)
 
 
-def _matches_full(subject: str, pattern: str) -> bool:
-    return safe_pattern(pattern, dot_all=True).fullmatch(subject)
+def _matches_full(work: list[int], subject: str, pattern: str) -> bool:
+    return safe_pattern(pattern, dot_all=True).fullmatch(subject, work)
 
 
-def _replace_matches(subject: str, pattern: str, substitution: str) -> str:
+def _replace_matches(work: list[int], subject: str, pattern: str, substitution: str) -> str:
     if not pattern:
         return subject
-    return safe_pattern(pattern, dot_all=True).substitute(subject, substitution)
+    return safe_pattern(pattern, dot_all=True).substitute(subject, substitution, work)
+
+
+def _on_pattern(function: Callable[..., Any]) -> Function:
+    """Lift a function that runs a pattern: its work comes off the expression's own budget."""
+
+    def lifted(arguments: tuple[Tree, ...], focus: Collection, evaluation: Evaluation) -> Collection:
+        given = [run(argument, evaluation.this, evaluation) for argument in arguments]
+        texts = [_text(focus), *map(_text, given)]
+        if None in texts:
+            return []
+        before = min(MAX_WORK, max(evaluation.meter.steps_left, 0))
+        work = [before]
+        try:
+            value = function(work, *texts)
+        finally:
+            evaluation.spend(before - max(work[0], 0))
+        return [computed(capped(value), (*focus, *(item for argument in given for item in argument)))]
+
+    return lifted
 
 
 def _encode(subject: str, kind: str) -> str | None:
@@ -133,9 +146,14 @@ def _split(focus: Collection, arguments: list[Collection]) -> Collection:
 def _join(focus: Collection, arguments: list[Collection]) -> Collection:
     separator = (_text(arguments[0]) or "") if arguments else ""
     parts = [to_text(system_value(item)) or "" for item in focus]
-    return [computed(_capped(separator.join(parts)), focus)]
+    return [computed(capped(separator.join(parts)), focus)]
 
 
+PATTERNS: Final[Mapping[str, tuple[int, int, Function]]] = {
+    "matches": (1, 1, _on_pattern(_matches)),
+    "matchesFull": (1, 1, _on_pattern(_matches_full)),
+    "replaceMatches": (2, 2, _on_pattern(_replace_matches)),
+}
 TEXTS: Final[Mapping[str, tuple[int, int, ValueFunction]]] = {
     "indexOf": (1, 1, _on_text(_index_of)),
     "lastIndexOf": (1, 1, _on_text(lambda subject, part: subject.rfind(part))),
@@ -148,9 +166,6 @@ TEXTS: Final[Mapping[str, tuple[int, int, ValueFunction]]] = {
     "trim": (0, 0, _on_text(lambda subject: subject.strip())),
     "length": (0, 0, _on_text(len)),
     "replace": (2, 2, _on_text(_replace)),
-    "matches": (1, 1, _on_text(_matches)),
-    "matchesFull": (1, 1, _on_text(_matches_full)),
-    "replaceMatches": (2, 2, _on_text(_replace_matches)),
     "encode": (1, 1, _on_text(_encode)),
     "decode": (1, 1, _on_text(_decode)),
     "escape": (1, 1, _on_text(_escape)),

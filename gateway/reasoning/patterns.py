@@ -26,6 +26,8 @@ MAX_PROGRAM: Final = 3_000
 """Instructions of a compiled pattern; counted repeats are written out."""
 MAX_WORK: Final = 1_000_000
 """(instruction, position) pairs tried in one search: below a second."""
+MAX_RESULT: Final = 200_000
+"""Characters that a substitution may put in."""
 _UNENDING: Final = codes.MAXREPEAT
 Test = Callable[[str], bool]
 
@@ -53,33 +55,39 @@ class _Program:
 
 
 class SafePattern:
-    """A compiled pattern. Methods raise ReasoningError `pattern.limit` for too long a text or too much work."""
+    """A compiled pattern. Methods raise ReasoningError `pattern.limit` for too long a text or too much work.
+
+    `work` holds, as its only element, how many pairs may be tried; what was not needed is left in it.
+    """
 
     def __init__(self, program: list[Step], groups: int) -> None:
         self._program = program
         self._groups = groups
 
-    def search(self, text: str) -> bool:
+    def search(self, text: str, work: list[int] | None = None) -> bool:
         """Whether the pattern is found anywhere."""
-        return next(self._matches(text, whole=False), None) is not None
+        return next(self._matches(text, work, whole=False), None) is not None
 
-    def fullmatch(self, text: str) -> bool:
+    def fullmatch(self, text: str, work: list[int] | None = None) -> bool:
         """Whether the whole text is of the pattern."""
-        return next(self._matches(text, whole=True), None) is not None
+        return next(self._matches(text, work, whole=True), None) is not None
 
-    def substitute(self, text: str, template: str) -> str:
+    def substitute(self, text: str, template: str, work: list[int] | None = None) -> str:
         """Text with every match replaced; in the template `$0` to `$9` stand for the match and its groups."""
-        done, end = [], 0
-        for groups in self._matches(text, whole=False):
+        done, end, size = [], 0, 0
+        for groups in self._matches(text, work, whole=False):
+            size += _size(template, groups)
+            if size > MAX_RESULT:
+                raise ReasoningError("The pattern makes a text that is too long.", code="pattern.limit")
             done += [text[end : groups[0][0]], _filled(template, text, groups)]
             end = groups[0][1]
         return "".join([*done, text[end:]])
 
-    def _matches(self, text: str, *, whole: bool) -> Iterator[list[tuple[int, int]]]:
+    def _matches(self, text: str, work: list[int] | None, *, whole: bool) -> Iterator[list[tuple[int, int]]]:
         """Groups of each match, leftmost first, not overlapping."""
         if len(text) > MAX_TEXT:
             raise ReasoningError("The text is too long for a pattern.", code="pattern.limit")
-        start, work = 0, [MAX_WORK]
+        start, work = 0, [MAX_WORK] if work is None else work
         seen: set[int] = set()
         while start <= len(text):
             found = self._run(text, start, whole, seen, work)
@@ -131,6 +139,12 @@ def _groups(count: int, start: int, end: int, saved: tuple[Any, ...] | None) -> 
         saved = saved[2]
     pairs = [(places.get(2 * index, -1), places.get(2 * index + 1, -1)) for index in range(1, count + 1)]
     return [(start, end), *pairs]
+
+
+def _size(template: str, groups: list[tuple[int, int]]) -> int:
+    """Characters of a filled template, at most."""
+    longest = max(end - start for start, end in groups)
+    return len(template) + template.count("$") * longest
 
 
 def _filled(template: str, text: str, groups: list[tuple[int, int]]) -> str:
