@@ -18,6 +18,7 @@ FIELDS = frozenset(
         "event",
         "level",
         "timestamp",
+        "actor",
         "case_id",
         "tenant",
         "stage",

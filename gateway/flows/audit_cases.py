@@ -36,6 +36,8 @@ class CaseAudit:
     """The opened house."""
     cases: tuple[CaseRow, ...]
     """The cases, newest first."""
+    actor: Actor
+    """Who audits; each chart that is read leaves a line in the log with the actor's id."""
     skipped: list[str] = field(default_factory=list)
     """Nothing is skipped."""
     others: int = 0
@@ -52,6 +54,7 @@ class CaseAudit:
             yield from self._audit(case)
 
     def _audit(self, case: CaseRow) -> list[ChartRow]:
+        get_logger().info("chart-audited", case_id=case.case_id, tenant=case.tenant_id, actor=self.actor.label)
         facts = read_facts(case.facts)
         if not facts.snapshot:
             message = "The chart was not read yet; open the case and see what it waits for."
@@ -74,13 +77,13 @@ class CaseAudit:
 def open_case_audit(services: Services, actor: Actor, plan: AuditPlan, limit: int = LAST) -> CaseAudit:
     """The audit of the tenant's last cases about a service that rules are about, newest first.
 
-    Leaves a line in the log. Raises AccessError.
+    Leaves a line in the log, and one for each case. Raises AccessError.
     """
     require_auditor(actor)
     with services.store.read() as tx:
         cases = tx.cases.newest(actor.tenant, known_services(plan), limit)
-    get_logger().info("charts-audited", tenant=actor.tenant, count=len(cases))
-    return CaseAudit(plan=plan, services=services, cases=cases)
+    get_logger().info("charts-audited", tenant=actor.tenant, actor=actor.label, count=len(cases))
+    return CaseAudit(plan=plan, services=services, cases=cases, actor=actor)
 
 
 def require_auditor(actor: Actor) -> None:

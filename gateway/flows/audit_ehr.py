@@ -114,7 +114,7 @@ def open_ehr_audit(
             charts.setdefault(patient.id, set()).add(reference_of(order))
         else:
             homeless.append(reference_of(order))
-    get_logger().info("charts-audited", ehr=ehr_id, tenant=actor.tenant, count=len(newest))
+    get_logger().info("charts-audited", ehr=ehr_id, tenant=actor.tenant, actor=actor.label, count=len(newest))
     frozen = {patient: frozenset(orders) for patient, orders in charts.items()}
     return EhrAudit(plan=plan, client=client, charts=frozen, homeless=tuple(homeless))
 

@@ -57,7 +57,8 @@ def run(page: Page) -> Response:
         raise InputError("Open the page again and choose what is offered there.", code="audit.choice")
     audit = _opened(page, source, rule)
     if form:
-        get_logger().info("chart-audit-exported", tenant=page.who.actor.tenant, verb=form)
+        actor = page.who.actor
+        get_logger().info("chart-audit-exported", tenant=actor.tenant, actor=actor.label, verb=form)
         return _file(audit, form, page.services.settings.tenant.name)
     kept = _Kept()
     summary = write_audit(audit, [kept])

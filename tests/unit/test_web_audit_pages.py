@@ -101,7 +101,7 @@ def _names(chart: str) -> Iterator[str]:
 
 
 def test_the_result_is_handed_out_as_files_and_that_is_logged(house: Services) -> None:
-    add_chart(house, "P02")
+    case = add_chart(house, "P02")
     browser = signed_in(house)
     configure_logs("info")
     with structlog.testing.capture_logs() as logged:
@@ -116,8 +116,9 @@ def test_the_result_is_handed_out_as_files_and_that_is_logged(house: Services) -
     assert [line["rule"] for line in lines] == [rule["rule"] for rule in found["charts"][0]["rules"]]
     assert {line["verdict"] for line in lines} == {"GAP"}
     assert "<script" not in got["html"].text
-    exported = [entry["verb"] for entry in logged if entry["event"] == "chart-audit-exported"]
-    assert exported == ["csv", "json", "html"]
+    exported = [(entry["verb"], entry["actor"]) for entry in logged if entry["event"] == "chart-audit-exported"]
+    assert exported == [("csv", "user:ada"), ("json", "user:ada"), ("html", "user:ada")]
+    assert [entry["case_id"] for entry in logged if entry["event"] == "chart-audited"] == [case] * 3
     assert [entry["count"] for entry in logged if entry["event"] == "charts-audited"] == [1, 1, 1]
 
 
