@@ -24,6 +24,7 @@ from tests.clinical_charts import (
     put,
     ref,
 )
+from tests.readings.clinical.evaluate import evaluate as read_again
 
 LOINC = "http://loinc.org"
 HCPCS = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
@@ -132,5 +133,14 @@ def judge_shoulder(change: Change = lambda chart: None) -> Evaluation:
 
 
 def _judge(chart: dict[str, Json], rule: str, change: Change) -> Evaluation:
+    """The product's verdict, which the second reading of the rule must share element by element."""
     change(chart)
-    return evaluate(record_of(chart), chart["order"], RULES[rule], load_concepts(), ZONE, NOW)
+    given = (record_of(chart), chart["order"], RULES[rule], load_concepts(), ZONE, NOW)
+    found, other = evaluate(*given), read_again(*given)
+    assert _told(found) == _told(other)
+    return found
+
+
+def _told(found: Evaluation) -> tuple[str, str, list[tuple[str, str, str, list[str]]]]:
+    elements = [(item.element, item.status, item.reason, sorted(item.evidence)) for item in found.elements]
+    return found.verdict, found.reason, elements
