@@ -67,12 +67,16 @@ class Criteria:
             )
         return result_json(outcome.value)
 
+    def original(self, key: str) -> str:
+        """`Type/id` in the chart of a resource of the copy."""
+        return self.chart.originals.get(key, key)
+
     def element(self, define: str) -> Any:
         """One element, with its evidence as in the chart and its day as a date; None when the row asks none."""
         found = self.value(define)
         if found is None:
             return None
-        evidence = tuple(self.chart.originals.get(key, key) for key in found["evidence"] or ())
+        evidence = tuple(map(self.original, found["evidence"] or ()))
         resumes = date.fromisoformat(found["resumes"]) if found["resumes"] else None
         return {**found, "evidence": evidence, "resumes": resumes}
 

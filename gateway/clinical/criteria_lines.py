@@ -6,10 +6,11 @@ A sentence carries no word that identifies a patient. Source: spec/clinical.md �
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from typing import Any
 
 from gateway.clinical.concepts import Concepts, Measure
+from gateway.clinical.outcome import show
 from gateway.clinical.rule_row import Rule
 
 Found = Mapping[str, Any]
@@ -155,9 +156,9 @@ def outcome_value(found: Found, concepts: Concepts) -> str | None:
     """The scores: both of a pair, or the last one on file; None when there is none."""
     first, last, measure = found["value"]["first"], found["value"]["last"], measure_of(found, concepts)
     if first is None:
-        return None if last is None else show(last)
+        return None if last is None else show(Fraction(last))
     unit = " %" if measure is not None and measure.kind == "items" else ""
-    return f"{show(first)}{unit} → {show(last)}{unit}"
+    return f"{show(Fraction(first))}{unit} → {show(Fraction(last))}{unit}"
 
 
 def outcome_threshold(found: Found, rule: Rule, concepts: Concepts) -> str | None:
@@ -196,10 +197,3 @@ _OUTCOME = {
     "follow_up_too_early": "The last {label} score is less than {interval} days after the first.",
     "follow_up_too_old": "The last {label} score is more than {age} days old.",
 }
-
-
-def show(number: Decimal | int) -> str:
-    """A score with one decimal, none where it is whole."""
-    exact = Decimal(number)
-    whole = exact.to_integral_value()
-    return str(int(whole)) if exact == whole else str(exact.quantize(Decimal("0.1"), ROUND_HALF_UP))

@@ -18,9 +18,6 @@ from gateway.fhir import Json
 from gateway.fhir.instants import read_moment, require_zone
 from gateway.fhir.reading import one, text, whole_number
 
-Truth = bool | None
-"""True, False, or None for *cannot tell*."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
@@ -63,33 +60,9 @@ def read_day(value: Any, zone: str) -> date | None:
     return span.earliest if span and span.is_exact else None
 
 
-def read_at(value: Any, zone: str) -> datetime:
-    """The instant of a FHIR dateTime for ordering within a day; the far past when it cannot be read."""
-    try:
-        return read_moment(text(value), zone).starts_at
-    except InputError:
-        return datetime.min.replace(tzinfo=require_zone("UTC"))
-
-
 def local_day(moment: datetime, zone: str) -> date:
     """The local day of an aware instant."""
     return moment.astimezone(require_zone(zone)).date()
-
-
-def at_least(span: Span | None, days: int, on: date) -> Truth:
-    """Whether at least `days` days lie between the day in `span` and `on`; None when it depends or is missing."""
-    if span is None:
-        return None
-    if (on - span.latest).days >= days:
-        return True
-    return False if (on - span.earliest).days < days else None
-
-
-def hull(spans: list[Span]) -> Span | None:
-    """From the earliest start to the earliest end: the first of several days that are not known exactly."""
-    if not spans:
-        return None
-    return Span(earliest=min(span.earliest for span in spans), latest=min(span.latest for span in spans))
 
 
 def read_age(quantity: Any) -> tuple[int, str] | None:
@@ -118,17 +91,6 @@ def add_units(day: date, number: int, unit: str) -> date:
         return date.max
     last = calendar.monthrange(year, month + 1)[1]
     return date(year, month + 1, min(day.day, last))
-
-
-def age_span(birth: Span | None, age: tuple[int, str] | None) -> Span | None:
-    """The days on which a person born in `birth` had that age; None when either is unknown."""
-    if birth is None or age is None:
-        return None
-    number, unit = age
-    return Span(
-        earliest=add_units(birth.earliest, number, unit),
-        latest=add_units(birth.latest, number + 1, unit) - timedelta(days=1),
-    )
 
 
 def read_period_start(resource: Json, name: str, zone: str) -> date | None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from gateway.clinical.chart import Chart
 from gateway.clinical.concepts import Measure
-from gateway.clinical.outcome import find_pair, improvement, is_plateau, is_residual, show
+from gateway.clinical.outcome import find_pair, show
 from gateway.clinical.scores import read_scores, score_items
 from gateway.fhir import Json
 from gateway.fhir.codes import LOINC
@@ -194,11 +194,11 @@ def _verdict(chart: Chart, measure: Measure) -> str:
     if pair is None:
         return ""
     unit = " percentage points" if measure.kind == "items" else " points"
-    better = improvement(pair)
+    better = pair.improvement
     change = f"{show(abs(better))}{unit} {'better' if better > 0 else 'worse' if better < 0 else 'of change'}"
-    if not is_residual(chart, pair):
+    if not pair.is_residual:
         return f"{change}: little disability remains."
-    return f"{change}: {'no relevant improvement' if is_plateau(chart, pair) else 'improving'}."
+    return f"{change}: {'no relevant improvement' if pair.is_plateau else 'improving'}."
 
 
 def _survey() -> dict[str, Any]:

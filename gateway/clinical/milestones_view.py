@@ -15,9 +15,9 @@ from gateway.clinical.concepts import Measure, diagnoses
 from gateway.clinical.conditions import is_active, is_uncertain
 from gateway.clinical.courses import read_courses
 from gateway.clinical.elements import ElementResult, Evaluation
-from gateway.clinical.outcome import Pair, improvement, is_plateau, show
+from gateway.clinical.outcome import find_pair, show
 from gateway.clinical.protocol import OutcomePlan
-from gateway.clinical.scores import Score, read_scores
+from gateway.clinical.scores import read_scores
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, text
 from gateway.reasoning.record import reference_of
@@ -143,7 +143,7 @@ def read_progress(
         at_end=at_end,
         scores=tuple((score.day, show(score.value)) for score in scores),
         score_days=tuple(score.day for score in scores),
-        is_improving=_improves(chart, measure, scores),
+        is_improving=_improves(chart, measure),
         booked=tuple(_booked(chart, appointments)),
         screened_on=screened_on,
         is_screen_negative=negative,
@@ -156,12 +156,10 @@ def read_progress(
     )
 
 
-def _improves(chart: Chart, measure: Measure | None, scores: tuple[Score, ...]) -> bool:
-    """Whether any follow-up is better than the baseline by more than the rule counts as none."""
-    if measure is None or len(scores) < 2:
-        return False
-    pair = Pair(measure=measure, baseline=scores[0], decision=scores[-1])
-    return improvement(pair) > 0 and not is_plateau(chart, pair)
+def _improves(chart: Chart, measure: Measure | None) -> bool:
+    """Whether the latest score is better than the baseline by more than the rule counts as none."""
+    pair = find_pair(chart, measure, any_interval=True) if measure is not None else None
+    return pair is not None and pair.improvement > 0 and not pair.is_plateau
 
 
 def _booked(chart: Chart, appointments: Sequence[Json]) -> list[date]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.clinical.dates import Span, add_units, age_span, at_least, hull, read_age, read_day, read_span
+from gateway.clinical.dates import Span, add_units, read_age, read_day, read_span
+from tests.readings.clinical.dates import age_span, at_least, hull
 
 LA = "America/Los_Angeles"
 

@@ -12,13 +12,14 @@ from datetime import date, timedelta
 from typing import Any
 
 from gateway.clinical.concepts import diagnoses, matches
-from gateway.clinical.dates import Span, age_span, hull, read_age
+from gateway.clinical.dates import Span, read_age
 from gateway.fhir import Json
 from gateway.fhir.codes import normalise_icd10
 from gateway.fhir.reading import objects, one, text, whole_number
 from gateway.fhir.references import reference_text
 from gateway.reasoning.record import reference_of
 from tests.readings.clinical.chart import Chart, is_ignored, is_of_region, refers_to
+from tests.readings.clinical.dates import age_span, hull
 
 _UNCERTAIN = frozenset({"unconfirmed", "provisional", "differential"})
 _ENDED = frozenset({"inactive", "remission", "resolved"})

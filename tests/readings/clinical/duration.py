@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
 
-from gateway.clinical.dates import Span, at_least, hull
+from gateway.clinical.dates import Span
 from gateway.clinical.elements import ElementResult, Status
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one
@@ -18,6 +18,7 @@ from gateway.fhir.references import reference_text
 from gateway.reasoning.record import reference_of
 from tests.readings.clinical.chart import About, Chart, about, refers_to
 from tests.readings.clinical.conditions import Episode
+from tests.readings.clinical.dates import at_least, hull
 from tests.readings.clinical.exam import read_signs, worsened
 from tests.readings.clinical.pharm import Pharm, read_pharm
 from tests.readings.clinical.therapy import Finding, encounter_about, is_therapy_visit, read_advice, read_sessions

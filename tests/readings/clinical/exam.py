@@ -12,11 +12,11 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from gateway.clinical.concepts import snomed_codes
-from gateway.clinical.dates import read_at
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, text
 from gateway.reasoning.record import reference_of
 from tests.readings.clinical.chart import Chart
+from tests.readings.clinical.dates import read_at
 from tests.readings.clinical.scores import read_number
 
 FINAL = frozenset({"final", "amended", "corrected"})

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from gateway.clinical.concepts import Group, RedFlag, diagnoses, loinc_codes, matches, snomed_codes
-from gateway.clinical.dates import read_at
 from gateway.clinical.elements import RedFlagState
 from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, text
@@ -19,6 +18,7 @@ from gateway.fhir.references import reference_text, same_target
 from gateway.reasoning.record import reference_of
 from tests.readings.clinical.chart import Chart, is_ignored, refers_to
 from tests.readings.clinical.conditions import Indication, is_active
+from tests.readings.clinical.dates import read_at
 from tests.readings.clinical.exam import (
     FINAL,
     Finding,

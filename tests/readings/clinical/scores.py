@@ -14,12 +14,12 @@ from fractions import Fraction
 from typing import Any
 
 from gateway.clinical.concepts import Measure, loinc_codes
-from gateway.clinical.dates import read_at
 from gateway.fhir import Json
 from gateway.fhir.codes import LOINC
 from gateway.fhir.reading import codings, objects, one, text
 from gateway.reasoning.record import reference_of
 from tests.readings.clinical.chart import Chart
+from tests.readings.clinical.dates import read_at
 
 _ORDINAL = (
     "http://hl7.org/fhir/StructureDefinition/ordinalValue",
