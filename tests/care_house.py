@@ -37,6 +37,7 @@ def recipe(**changes: Any) -> Recipe:
         "screens": {},
         "notes": (),
         "member_id": "SYN-APPROVE-77",
+        "without": ("daily", "knee-drug"),
     }
     return replace(case_recipe("P02"), **blank | changes)
 

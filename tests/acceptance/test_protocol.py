@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,12 @@ DIARY: dict[int, list[tuple[str, Any]]] = {
 
 
 @contextmanager
-def _patient(folder: Path, *, with_form: bool = False) -> Iterator[Patient]:
+def _patient(folder: Path) -> Iterator[Patient]:
+    """A patient whose payer wants an authorization and no form, so that nobody is needed at the end."""
     bundle = chart()
-    more: dict[str, Any] = {}
-    if not with_form:
-        (folder / "scenarios").mkdir()
-        (folder / "scenarios" / "default.toml").write_text(NO_FORM)
-        more["scenarios"] = folder / "scenarios"
-    with open_house(folder, [bundle], **more) as house:
+    (folder / "scenarios").mkdir()
+    (folder / "scenarios" / "default.toml").write_text(NO_FORM)
+    with open_house(folder, [bundle], scenarios=folder / "scenarios") as house:
         yield Patient(house, bundle)
 
 
@@ -78,15 +77,16 @@ def _start(patient: Patient, **said: Any) -> str:
     return case_id
 
 
-def _live(patient: Patient, day: int) -> None:
-    """What the diary has for the day is recorded in the EHR."""
-    for what, value in DIARY.get(day, []):
-        if what == "score":
-            patient.score(day, value)
-        elif what == "book":
-            patient.book(value)
-        else:
-            getattr(patient, what)(day)
+def _live(patient: Patient, after: int, until: int) -> None:
+    """What the diary has behind one day and up to another is in the EHR by then."""
+    for day in sorted(DIARY):
+        for what, value in DIARY[day] if after < day <= until else ():
+            if what == "score":
+                patient.score(day, value)
+            elif what == "book":
+                patient.book(value)
+            else:
+                getattr(patient, what)(day)
 
 
 def _fired(patient: Patient, case_id: str) -> Counter[str]:
@@ -100,11 +100,10 @@ def test_six_weeks_with_restarts_end_in_a_packet_that_leaves_by_itself(tmp_path:
     with _patient(tmp_path) as patient:
         case_id = _start(patient)
         before = len(patient.house.payers.sent("/$submit"))
-        days = sorted({*DIARY, *(day for day in MILESTONES.values() if 0 < day <= 42)} | {0, 41})
-        for day in days:
-            if day in MILESTONES.values():
-                patient.house.restart()
-            _live(patient, day)
+        days = [-1, *(day for day in MILESTONES.values() if day < 42), 41, 42]
+        for last, day in pairwise(days):
+            patient.house.restart()
+            _live(patient, last, day)
             patient.at(day, "19:00")
             due = {name for name, on in MILESTONES.items() if on <= day and name != "decision"}
             assert _fired(patient, case_id) == Counter(due), f"day {day}"

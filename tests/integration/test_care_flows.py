@@ -11,13 +11,25 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.demo.charts import all_charts
 from gateway.errors import AccessError, Conflict, EhrError, InputError
-from gateway.flows import actions, care, care_upload, care_views, evidence
+from gateway.flows import actions, care, care_pilot, care_upload, care_views, desk, evidence
 from gateway.flows.actors import Actor
 from gateway.settings import PilotSettings
 from tests.care_house import SCREENS, Patient, chart, clinician, confirmed, local, order_of
 from tests.flows_house import AUDITOR, STAFF, House, Killed, open_house
 
+NO_FORM = """
+id = "default"
+title = "Authorization wanted, no form"
+payer = "*"
+default = true
+[crd]
+covered = "covered"
+pa_needed = "auth-needed"
+[submit]
+decision = "approved"
+"""
 CSV = "mrn,birth_date,date,code,status\nSYN-MRN-P02,1949-07-02,{day},97110,completed\n"
 
 
@@ -144,7 +156,7 @@ def test_improvement_ends_the_timer_and_nothing_is_sent(tmp_path: Path) -> None:
         case = patient.house.case(case_id)
         assert case.state == "held"
         assert "imaging is not yet supported" in case.next_action
-        patient.at(45)
+        patient.at(21)
         assert status_of(patient, "CarePlan") == ["revoked"]
         assert patient.house.payers.sent("/$submit") == []
         assert {row.outcome for row in patient.rows(case_id).values()} <= {"met", "missing", "void"}
@@ -280,6 +292,10 @@ def test_visits_of_another_clinic_count_after_a_person_confirmed_them(tmp_path: 
             CSV.format(day=day) if not number else CSV.format(day=day).splitlines()[1] + "\n"
             for number, day in enumerate(("2026-03-05", "2026-03-06", "2026-03-10"))
         ).encode()
+        before = len(patient.house.events(case_id))
+        with pytest.raises(InputError) as wrong:
+            care_upload.hand_in(services, STAFF, case_id, raw.replace(b"P02", b"P03"), "text/csv")
+        assert (wrong.value.reason, len(patient.house.events(case_id))) == ("visits.patient", before)
         preview = care_upload.hand_in(services, STAFF, case_id, raw, "text/csv")
         assert [visit.day.day for visit in preview.fresh] == [6, 10], "the session of the 5th is on file"
         patient.at(11)
@@ -303,31 +319,43 @@ def test_visits_of_another_clinic_count_after_a_person_confirmed_them(tmp_path: 
         assert len(therapy["outcomeReference"]) == 3
 
 
-def test_a_file_of_another_patient_leaves_no_trace(tmp_path: Path) -> None:
-    with under_care(tmp_path) as (patient, case_id):
-        before = len(patient.house.events(case_id))
-        wrong = CSV.format(day="2026-03-02").replace("P02", "P03").encode()
-        with pytest.raises(InputError):
-            care_upload.hand_in(patient.house.services, STAFF, case_id, wrong, "text/csv")
-        assert len(patient.house.events(case_id)) == before
-        assert care_upload.list_uploads(patient.house.services, STAFF, case_id) == ()
-
-
-@pytest.mark.parametrize("listed", [True, False])
-def test_the_pilot_says_for_whom_the_timer_is_on(tmp_path: Path, listed: bool) -> None:
+def test_the_pilot_says_for_whom_the_timer_is_on(tmp_path: Path) -> None:
     bundle = chart()
     with open_house(tmp_path, [bundle]) as house:
-        patient = Patient(house, bundle)
-        case_id = held(patient)
-        who = order_of(bundle)["requester"]["reference"] if listed else "Practitioner/somebody-else"
-        pilot = PilotSettings(timer="listed", timer_practitioners=(who,), coordinator="")
-        house.services.settings = house.services.settings.model_copy(update={"pilot": pilot})
-        if listed:
-            care.start(house.services, STAFF, case_id, confirmed())
-            return
+        case_id = held(Patient(house, bundle))
+        _pilot(house, timer="listed", timer_practitioners=("Practitioner/somebody-else",))
         with pytest.raises(Conflict) as caught:
             care.start(house.services, STAFF, case_id, confirmed())
         assert caught.value.reason == "pilot.timer"
+        _pilot(house, timer="listed", timer_practitioners=(order_of(bundle)["requester"]["reference"],))
+        assert care.start(house.services, STAFF, case_id, confirmed()).state == "running"
+
+
+def test_the_pilot_says_whose_packets_leave_by_themselves(tmp_path: Path) -> None:
+    bundle = next(item.bundle for item in all_charts() if item.chart_id == "P01")
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "default.toml").write_text(NO_FORM)
+    with open_house(tmp_path, [bundle], scenarios=tmp_path / "scenarios") as house:
+        _pilot(house, submission="listed")
+        patient = Patient(house, dict(bundle))
+        case_id = patient.post()
+        patient.settle()
+        case = house.case(case_id)
+        assert (case.state, house.payers.sent("/$submit")) == ("ready", [])
+        assert desk.open_case(house.services, STAFF, case_id).waits == (care_pilot.WAITS,)
+        _pilot(
+            house, submission="listed", submission_practitioners=(order_of(patient.bundle)["requester"]["reference"],)
+        )
+        assert desk.open_case(house.services, STAFF, case_id).waits == ()
+        _pilot(house, submission="listed")
+        actions.release(house.services, STAFF, case_id)
+        patient.settle()
+        assert house.case(case_id).state == "approved", "a person may release it"
+
+
+def _pilot(house: House, **switches: Any) -> None:
+    settings = house.services.settings
+    house.services.settings = settings.model_copy(update={"pilot": PilotSettings(**switches)})
 
 
 def test_a_chart_that_cannot_be_read_starts_nothing(tmp_path: Path) -> None:
