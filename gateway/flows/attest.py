@@ -48,7 +48,7 @@ ATTESTED: Final = "template-attested"
 WRITTEN: Final = "template-written"
 """Kind of the event after which the EHR holds what was attested."""
 LOOK_BACK: Final = timedelta(days=183)
-"""How far back findings of the chart are offered as evidence for a code."""
+"""How far before the order findings of the chart are offered as evidence for a code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +230,8 @@ def _offers(deed: Deed, bench: Bench, today: date) -> tuple[Offer, ...]:
     """Codes with evidence from the chart and from this template."""
     drafted = extract_observations(deed.instrument.questionnaire, deed.response, deed.concepts, deed.context)
     recorded = bench.snapshot.record.of_type("Observation")
-    return make_offers(deed.template, (*recorded, *drafted), deed.concepts, today - LOOK_BACK, today)
+    since = order_day(bench.order, bench.zone, deed.signing.at)[0] - LOOK_BACK
+    return make_offers(deed.template, (*recorded, *drafted), deed.concepts, since, today)
 
 
 def _attestation(actor: Actor, deed: Deed) -> bytes:
