@@ -77,8 +77,8 @@ def _card(
     suggestions = {services.new_id(): choice for choice in choices}
     card = Card(
         uuid=services.new_id(),
-        summary=item.panel.title if item.panel else "The order carries no code that payers know",
-        detail=panel_text(item.panel, item.advisories, unseen) if item.panel else item.uncoded,
+        summary=item.panel.title if item.panel else item.remark_title,
+        detail=panel_text(item.panel, item.advisories, unseen) if item.panel else item.remark,
         indicator="warning" if item.panel else "info",
         label=LABEL,
         suggestions=tuple(_suggestion(services, call, item, uuid, choice) for uuid, choice in suggestions.items()),

@@ -26,24 +26,29 @@ from gateway.reasoning.record import reference_of
 
 UNCODED = "ORDER_UNCODED"
 """Advisory for an order that looks like one in scope and carries no known code."""
+UNCODED_TITLE = "The order carries no code that payers know"
+REMARKS = {"CODE_REDUNDANT": "Two diagnoses of the order say the same"}
+"""Advisory that has a card of its own where no panel carries it → first line of that card."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What there is to say about an order; at least one of `panel` and `uncoded`."""
+    """What there is to say about an order; at least one of `panel` and `remark`."""
 
     order: str
     """`Type/id`."""
     panel: Panel | None
-    """The panel; None where the order cannot be judged for want of a code."""
+    """The panel; None where nothing is missing, or the order cannot be judged for want of a code."""
     key: str
     """Digest by which the same panel is known again."""
     category: str = ""
     """Red-flag category at which its template opens; empty for none in particular."""
     advisories: tuple[str, ...] = ()
     """Remarks that decide nothing."""
-    uncoded: str = ""
-    """Sentence about an order without a known code; empty for any other."""
+    remark: str = ""
+    """What else is worth a card of its own: a sentence; empty beside a panel."""
+    remark_title: str = ""
+    """First line of that card."""
 
 
 def is_clinical(services: Services, order: Json) -> bool:
@@ -60,7 +65,7 @@ def advise(services: Services, chart: HookChart, order: Json, patient: str) -> A
     if services.concepts.region_of(code or "") is None:
         sentence = _looks_uncoded(services, order)
         key = "\x1f".join((patient, UNCODED, reference_of(order)))
-        return Advice(order=reference_of(order), panel=None, key=key, uncoded=sentence) if sentence else None
+        return _remark(order, key, UNCODED_TITLE, sentence) if sentence else None
     rule = _choose(services, chart, order, code or "")
     if rule is None:
         return None
@@ -68,7 +73,7 @@ def advise(services: Services, chart: HookChart, order: Json, patient: str) -> A
     found = evaluate(chart.record, order, rule, services.concepts, zone, now)
     panel = build_panel(found, rule, services.today(), services.concepts.drug_rules.first_line)
     if panel is None:
-        return None
+        return _remark_of(order, patient, found)
     return Advice(
         order=reference_of(order),
         panel=panel,
@@ -76,6 +81,20 @@ def advise(services: Services, chart: HookChart, order: Json, patient: str) -> A
         category=_category(services, chart, order, rule, found),
         advisories=found.advisories,
     )
+
+
+def _remark(order: Json, key: str, title: str, sentence: str) -> Advice:
+    return Advice(order=reference_of(order), panel=None, key=key, remark=sentence, remark_title=title)
+
+
+def _remark_of(order: Json, patient: str, found: Evaluation) -> Advice | None:
+    """A card of its own for an advisory that asks for a correction although nothing is missing."""
+    for advisory in found.advisories if found.verdict != "NOT_APPLICABLE" else ():
+        code, _, sentence = advisory.partition(": ")
+        if code in REMARKS:
+            key = "\x1f".join((patient, code, reference_of(order)))
+            return _remark(order, key, REMARKS[code], f"{sentence[:1].upper()}{sentence[1:]}.")
+    return None
 
 
 def route_of(services: Services, chart: HookChart, order: Json) -> Route:

@@ -542,6 +542,26 @@ def test_an_order_out_of_scope_gets_no_card_and_one_without_code_is_told_to_get_
     assert "suggestions" not in card
 
 
+def test_a_complete_order_with_a_redundant_diagnosis_gets_that_remark_alone(house: House) -> None:
+    rules = house.services.rules
+    row = next(rule for rule in rules if rule.rule_id == "ill-ngs")
+    payer = row.payer.model_copy(update={"kind": "default", "match": row.payer.match.model_copy(update={"states": ()})})
+    house.services.rules = (row.model_copy(update={"payer": payer}),)
+    own = cds_caller.order_of(CHARTS["P08"])
+    icd = {"system": "http://hl7.org/fhir/sid/icd-10-cm"}
+    both = [{"coding": [{**icd, "code": code}]} for code in ("M54.12", "M54.2")]
+    try:
+        assert answered(house, hooked("P08", "order-select"), "order-select")["cards"] == []
+        body = hooked("P08", "order-select", {**own, "reasonCode": both})
+        (card,) = answered(house, body, "order-select")["cards"]
+        assert answered(house, body, "order-select")["cards"] == []
+    finally:
+        house.services.rules = rules
+    assert (card["indicator"], card["summary"]) == ("info", "Two diagnoses of the order say the same")
+    assert card["detail"] == "The symptom is part of the diagnosis that is listed beside it."
+    assert not {"suggestions", "links", "overrideReasons"} & set(card)
+
+
 def test_every_order_of_a_call_is_answered_and_a_selection_only_for_what_was_selected(house: House) -> None:
     first = cds_caller.order_of(CHARTS["P02"])
     second = cds_caller.order_of(
