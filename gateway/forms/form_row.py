@@ -19,11 +19,12 @@ from gateway.forms.populate import AnswerTrace
 from gateway.forms.scope import Scope
 from gateway.forms.session import FormSession
 from gateway.forms.slots import Sheet, Slot
-from gateway.forms.words import words_of
+from gateway.forms.words import concept_text, name_of, words_of
 from gateway.profiles import dtr_sdc
 from gateway.profiles.dtr_guide import OriginAuthor
 from gateway.profiles.dtr_sdc import value_of
 from gateway.profiles.dtr_urls import MAX_OCCURS
+from gateway.reasoning.fhirpath import Item, json_value
 
 MAX_CANDIDATES: Final = 200
 """Suggestions of one question that are offered."""
@@ -151,7 +152,7 @@ def build_row(
 ) -> FormRow:
     item = slot.definition
     options = session.offers(slot, scope) if is_enabled else session.options(item)
-    chart = _chart(session, trace)
+    chart = _chart(session, slot, trace)
     can_add, can_remove = _repetition(sheet, slot) if is_enabled else (False, False)
     origin = session.guide.read_origin(slot.answers[0]) if slot.answers else None
     label = label_of(session.guide, slot, origin, trace) if is_enabled else ""
@@ -190,9 +191,11 @@ def build_row(
     )
 
 
-def _chart(session: FormSession, trace: AnswerTrace | None) -> list[Json]:
-    """Records that an answer was read from, for the words they have for its codes."""
+def _chart(session: FormSession, slot: Slot, trace: AnswerTrace | None) -> list[Json]:
+    """Records that an answer was read from or points to, for the words they have."""
     references = dict.fromkeys(source.reference for source in trace.sources) if trace else {}
+    pointed = (one.get("valueReference") for one in slot.answers)
+    references |= dict.fromkeys(str(one.get("reference", "")) for one in pointed if isinstance(one, Mapping))
     found = (session.record.find(reference) for reference in references if reference)
     return [one for one in found if one is not None]
 
@@ -256,9 +259,17 @@ def _candidates(session: FormSession, scope: Scope, slot: Slot) -> tuple[Choice,
         if answer is not None:
             value = value_of(answer)
             key = str(value.get("code") or value.get("reference") or "") if isinstance(value, Mapping) else ""
-            text = answer_text(answer)
+            text = _suggestion(session, item, answer)
             found.setdefault(key or text, Choice(key=key or text, text=text, is_chosen=False, answer=answer))
     return tuple(found.values())
+
+
+def _suggestion(session: FormSession, item: Item, answer: Json) -> str:
+    """Words for a value of the chart: the record's name, its concept's text, else the answer's own words."""
+    raw = json_value(item)
+    named = answer.get("valueReference")
+    record = session.record.find(str(named.get("reference", ""))) if isinstance(named, Mapping) else None
+    return (name_of(record) if record is not None else concept_text(raw)) or answer_text(answer)
 
 
 def _documents(session: FormSession, slot: Slot) -> Iterator[Choice]:
@@ -273,6 +284,11 @@ def answer_text(answer: Json, options: OptionList | None = None, chart: Sequence
     value = value_of(answer)
     if isinstance(value, Mapping) and value.get("code") and "value" not in value:
         return words_of(value, options or OptionList(), chart)
+    if isinstance(value, Mapping) and "valueReference" in answer:
+        reference = str(value.get("reference") or "")
+        named = next((one for one in chart if reference == f"{one.get('resourceType')}/{one.get('id')}"), None)
+        name = name_of(named) if named is not None else ""
+        return f"{name} ({reference})" if name and not name.startswith(reference) else name or text_of(value)
     if isinstance(value, bool):
         return "Yes" if value else "No"
     if isinstance(value, Decimal):

@@ -12,6 +12,8 @@ from typing import Any
 from gateway.fhir import Json
 from gateway.forms.options import OptionList, same_coding
 
+_NAMING = ("code", "medicationCodeableConcept", "vaccineCode", "type")
+_DATING = ("onsetDateTime", "effectiveDateTime", "performedDateTime", "authoredOn", "recordedDate", "date")
 MAX_DEPTH = 12
 """Nesting of a chart resource that is looked through."""
 
@@ -25,6 +27,28 @@ def words_of(coding: Json, options: OptionList, chart: Iterable[Json] = ()) -> s
     own = str(coding.get("display") or "")
     found = offered or own or next(filter(None, (_named(resource, coding) for resource in chart)), "")
     return found or str(coding.get("code") or "")
+
+
+def name_of(resource: Json) -> str:
+    """What people call a record: the words of its code, drug or type, with its day; its reference where it has none."""
+    concepts = (resource.get(key) for key in _NAMING)
+    words = next(filter(None, (_concept_words(one) for one in concepts if isinstance(one, Mapping))), "")
+    days = (resource.get(key) for key in _DATING)
+    day = next((text[:10] for text in days if isinstance(text, str)), "")
+    reference = f"{resource.get('resourceType', '')}/{resource.get('id', '')}"
+    return ", ".join(filter(None, (words or reference, day)))
+
+
+def concept_text(value: Any) -> str:
+    """The words of a CodeableConcept; empty for anything else, or a concept without words."""
+    return _concept_words(value) if isinstance(value, Mapping) and "coding" in value else ""
+
+
+def _concept_words(concept: Json) -> str:
+    listed = concept.get("coding")
+    codings = listed if isinstance(listed, list | tuple) else ()
+    displays = (str(one.get("display") or "") for one in codings if isinstance(one, Mapping))
+    return str(concept.get("text") or next(filter(None, displays), ""))
 
 
 def _is_same(offered: Any, coding: Json) -> bool:

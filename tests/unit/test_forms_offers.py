@@ -303,3 +303,25 @@ def test_a_warning_does_not_hold_up_completion() -> None:
 def test_a_response_with_nothing_to_check_is_left_alone() -> None:
     parts = package(form(item("n", "integer", constraint("answer.value > 3"))))
     assert row(parts, response_of(), "n").error == ""
+
+
+DATED = {**CONDITION, "onsetDateTime": "2026-01-05T10:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("record", "offered", "chosen"),
+    [
+        (DATED, "Neck pain for weeks, 2026-01-05", "Neck pain for weeks, 2026-01-05 (Condition/c1)"),
+        ({**CONDITION, "code": {"coding": [{"code": "x"}]}}, "Condition/c1", "Condition/c1"),
+        ({**CONDITION, "code": {"coding": [{"code": "x", "display": "X"}]}}, "X", "X (Condition/c1)"),
+    ],
+)
+def test_a_record_is_offered_and_shown_by_its_name(record: Any, offered: str, chosen: str) -> None:
+    asked = item("which", "reference", expression("candidateExpression", "%c.entry.resource"))
+    parts = package(
+        form(asked, extension=[variable("c", "Condition?patient={{%patient.id}}", "application/x-fhir-query")])
+    )
+    draft = filled(parts, record=[record])
+    assert [one.text for one in row(parts, draft.response, "which", [record]).candidates] == [offered]
+    given = set_answer(parts, draft.response, "which", ["Condition/c1"], AUTHOR, NOW)
+    assert row(parts, given, "which", [record]).values == (chosen,)
