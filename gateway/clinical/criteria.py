@@ -17,6 +17,7 @@ from gateway.clinical.criteria_parameters import (
     concept_parameters,
     diagnoses_in,
     measure_parameters,
+    observation_codes,
     rule_parameters,
     value_sets,
 )
@@ -98,8 +99,9 @@ def open_criteria(
 
     `libraries` replaces the packaged ones. The copy of the chart is kept with the record, for further rows.
     """
-    subject = str(order.get("subject"))
-    chart = record.derived(("criteria", zone, subject), lambda: prepare_chart(record, order, zone))
+    wanted = observation_codes(concepts)
+    key = ("criteria", zone, str(order.get("subject")), wanted)
+    chart = record.derived(key, lambda: prepare_chart(record, order, zone, wanted))
     own = copy_of(order, chart.reader, None) if order.get("resourceType") == "ServiceRequest" else None
     codes = diagnoses_in(chart.record, RecordSnapshot([own] if own else []))
     sessions = rule.required_sessions(plan_ids(record, order_on))

@@ -276,6 +276,14 @@ def _value_set(name: str, pairs: Iterable[tuple[str, str]]) -> Json:
     return {"resourceType": "ValueSet", "url": f"{PREFIX}{name}", "expansion": {"contains": contains}}
 
 
+def observation_codes(concepts: Concepts) -> frozenset[str]:
+    """The local system, and `system|code` of every other observation that measures and red flags ask for."""
+    groups = [group for flag in concepts.red_flag for group in flag.needs]
+    found = {code for measure in concepts.measure for code in _of(LOINC, measure.totals)}
+    found |= {code for group in groups for code in (*_of(LOINC, group.loinc), *_of(SNOMED, group.snomed))}
+    return frozenset({concepts.local_system, *found})
+
+
 def diagnoses_in(*records: RecordSnapshot) -> frozenset[str]:
     """Every ICD-10-CM code that stands in prepared charts."""
     found: set[str] = set()

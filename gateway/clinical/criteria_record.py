@@ -37,8 +37,12 @@ class PreparedChart:
     """Resources that are about somebody else and were left out."""
 
 
-def prepare_chart(record: RecordSnapshot, order: Json, zone: str) -> PreparedChart:
-    """The copy of a chart around an order. Never raises for content; InputError for a zone that does not exist."""
+def prepare_chart(record: RecordSnapshot, order: Json, zone: str, wanted: frozenset[str]) -> PreparedChart:
+    """The copy of a chart around an order. Never raises for content; InputError for a zone that does not exist.
+
+    `wanted` are the systems, and `system|code`, of observations that the criteria may ask for: a laboratory's
+    thousands are none of theirs.
+    """
     patient = _patient(record, order)
     reader = Reader(record=record, zone=zone, names=read.named(record.all()))
     copies: list[Json] = []
@@ -46,6 +50,8 @@ def prepare_chart(record: RecordSnapshot, order: Json, zone: str) -> PreparedCha
     for resource in _readable(record):
         if _is_about_other(resource, patient, record):
             others += 1
+            continue
+        if resource["resourceType"] == "Observation" and not _is_wanted(resource, wanted):
             continue
         copies.append(copy_of(resource, reader, patient))
     if patient is not None:
@@ -74,6 +80,11 @@ def copy_of(resource: Json, reader: Reader, patient: Json | None) -> Json:
 def _copied(resource: Json, name: str, elements: Mapping[str, Any]) -> Json:
     kept = {key: value for key, value in elements.items() if value is not None and value != []}
     return {"resourceType": resource["resourceType"], "id": name.partition("/")[2], **kept}
+
+
+def _is_wanted(observation: Json, wanted: frozenset[str]) -> bool:
+    coded = read.read_concept(observation.get("code")) or {"coding": ()}
+    return any(one["system"] in wanted or f"{one['system']}|{one['code']}" in wanted for one in coded["coding"])
 
 
 def _readable(record: RecordSnapshot) -> Iterator[Json]:
