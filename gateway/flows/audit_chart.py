@@ -96,7 +96,7 @@ def known_services(plan: AuditPlan) -> frozenset[str]:
 
 def _asks(order: Json, plan: AuditPlan) -> bool:
     scope = plan.concepts.order
-    is_live = order.get("status") in {*scope.statuses, *scope.audit_statuses}
+    is_live = text(order.get("status")) in {*scope.statuses, *scope.audit_statuses}
     return is_live and order.get("intent") in scope.intents and order.get("doNotPerform") is not True
 
 
@@ -185,7 +185,9 @@ def _data_errors(found: Sequence[RuleRow]) -> Iterator[Problem]:
 
 def _without_history(rows: list[ChartRow], record: RecordSnapshot) -> list[ChartRow]:
     """The rows without closed orders of a time for which there is no rule, where there is another order."""
-    old = [row for row in rows if _has(row, "rule.none") and (record.find(row.order) or {}).get("status") in CLOSED]
+    old = [
+        row for row in rows if _has(row, "rule.none") and text((record.find(row.order) or {}).get("status")) in CLOSED
+    ]
     if not old or len(old) == len(rows):
         return rows
     message = "An earlier, closed order was not audited: no rule about it was in force on its day."

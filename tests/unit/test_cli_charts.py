@@ -7,6 +7,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,22 @@ def test_a_what_if_is_marked(run: Run) -> None:
     (rule,) = found["charts"][0]["rules"]
     assert (rule["verdict"], rule["unmet"], rule["overlaid"]) == ("GAP", ["DURATION"], True)
     assert found["summary"]["rules"]["ill-cgs"]["overlaid"] is True
+
+
+def test_a_later_version_of_a_row_does_not_change_the_verdict_of_an_earlier_order(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "P04.json").write_bytes(dump_json(CHARTS[3].bundle))
+    asked = ("P01.json", "P04.json", "--rule", "ill-cgs", "--json")
+    before = run(*asked).json["charts"]
+    text = (files("payer_endpoints") / "rules" / "ill-cgs.yaml").read_text("utf-8")
+    later = text.replace("version: 0.1.0", "version: 0.2.0").replace("{default: 8}", "{default: 6}")
+    for start, versions in (("2026-03-01", {"0.1.0"}), ("2026-02-16", {"0.2.0"})):
+        rules = tmp_path / start
+        rules.mkdir()
+        (rules / "ill-cgs@0.2.0.yaml").write_text(later.replace("from: 2026-01-01", f"from: {start}"))
+        Path("gateway.toml").write_text(f'[rules]\ndirectories = ["{rules}"]\n')
+        after = run(*asked, "--settings", "gateway.toml").json["charts"]
+        assert {chart["rules"][0]["version"] for chart in after} == versions
+        assert (after == before) == (start == "2026-03-01")
 
 
 @pytest.fixture

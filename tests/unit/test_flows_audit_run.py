@@ -147,6 +147,25 @@ def test_a_file_that_is_no_chart_is_a_row_that_says_why(tmp_path: Path, name: st
     assert (summary.audited, summary.refused, summary.exit_code) == (1, 1, 1)
 
 
+XML = """<?xml version="1.0" encoding="UTF-8"?>
+<Bundle xmlns="http://hl7.org/fhir"><type value="collection"/>
+<entry><resource><Patient><id value="p"/><birthDate value="1950-01-01"/></Patient></resource></entry>
+<entry><resource><ServiceRequest><id value="o"/><status value="completed"/><intent value="order"/>
+<code><coding><system value="http://www.ama-assn.org/go/cpt"/><code value="72141"/></coding></code>
+<subject><reference value="Patient/p"/></subject><authoredOn value="2026-02-16T23:30:00-08:00"/>
+</ServiceRequest></resource></entry></Bundle>"""
+
+
+def test_a_chart_in_xml_is_read_as_one_in_json(tmp_path: Path) -> None:
+    (tmp_path / "chart.xml").write_text(XML)
+    ((row,), summary) = audit(tmp_path)
+    assert (row.chart, row.order, str(row.order_on)) == ("chart", "ServiceRequest/o", "2026-02-16")
+    assert [(rule.found.verdict, rule.found.indeterminate) for rule in row.rules] == [
+        ("INDETERMINATE", ("INDICATION",))
+    ]
+    assert summary.exit_code == 0
+
+
 def test_json_of_a_folder_that_is_no_fhir_is_listed_and_refused_when_named(tmp_path: Path) -> None:
     (tmp_path / "expected.json").write_bytes(b'{"P01": {}}')
     (tmp_path / "chart.json").write_bytes(dump_json(complete()))
