@@ -325,7 +325,8 @@ def test_duplicate_that_cannot_be_found_goes_to_a_person(house: House, payer: Pa
     assert "already" in case.next_action
     assert case.decision == ""
     assert len(payer.sent) == 1
-    assert house.verbs(case_id)[-1] == "payer-response", "the payer's bytes are kept"
+    told = [verb for verb in house.verbs(case_id) if verb != "write-back"]
+    assert told[-1] == "payer-response", "the payer's bytes are kept"
     assert not house.failing_codes(case_id)
 
 

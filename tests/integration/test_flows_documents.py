@@ -102,8 +102,8 @@ def test_case_follows_the_order_as_it_stands(house: House) -> None:
 def _answer_need(house: House, **changes: str) -> None:
     """The hook's coverage-information with other codes in it."""
 
-    def call(real: Any, service: str, body: bytes) -> Any:
-        found = real(service, body)
+    def call(real: Any, service: str, body: bytes, *rest: Any) -> Any:
+        found = real(service, body, *rest)
         text = found.response_bytes.decode()
         for old, new in changes.items():
             text = text.replace(f'"{old.replace("_", "-")}"', f'"{new}"')
