@@ -182,5 +182,8 @@ def test_a_chosen_code_becomes_a_confirmed_problem_with_its_evidence() -> None:
 
 
 def test_the_shoulder_and_the_back_have_no_templates_of_the_neck() -> None:
-    assert red_flags_of("shoulder", ["RF1"]) == ()
+    others = [*red_flags_of("shoulder", ["RF1"]), *red_flags_of("lumbar-spine", ["RF6"])]
+    assert others
+    assert not {item.slug for item in others} & {item.slug for item in RED_FLAGS}
+    assert red_flags_of("elbow", ["RF1"]) == ()
     assert require_instrument("neuro-exam-cervical").template.kind == "exam"
