@@ -34,6 +34,10 @@ from gateway.reasoning.record import RecordSnapshot
 
 _ORIGIN_URL = dtr_urls.INFORMATION_ORIGIN
 NOT_FOUND = "Not found in the chart."
+MIN_PASSES = 8
+"""Passes that the largest form gets."""
+MAX_VISITS = 45_000
+"""Places that all passes together visit."""
 CLEARED = "A person took this answer out; it is not filled again."
 NO_RULE = "The form has no rule to fill this from the chart."
 
@@ -143,7 +147,7 @@ class _Population:
         """Passes until nothing changes; the enabled items at the end."""
         seen: set[bytes] = set()
         state = b""
-        for _ in range(2 * len(self.traces) + 2 * sum(1 for _ in self.sheet.walk()) + 4):
+        for _ in range(most_passes(sum(1 for _ in self.sheet.walk()))):
             enabled = self._enabled()
             self._pass(enabled)
             self.sheet.rebuild()
@@ -290,6 +294,12 @@ class _Population:
             evaluated_at=self.session.launch_time(self.session.now) if self.session.now else "",
             record_digest=self.session.record.digest,
         )
+
+
+def most_passes(places: int) -> int:
+    """How often a form of so many places is gone through: enough for chains of questions that real forms have, and
+    so few that one whose questions switch each other on in a long row ends within about a second (dtr:spec-67)."""
+    return min(2 * places + 4, max(MIN_PASSES, MAX_VISITS // (places + 1)))
 
 
 def _reason(expression: FormExpression | None, found: Evaluated, converted: Converted) -> str:

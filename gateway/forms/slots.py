@@ -92,9 +92,12 @@ class Sheet:
         present = [node for node in host.get("item") or () if isinstance(node, dict)]
         known = {item.link_id for item in items}
         self.unknown += [str(node.get("linkId", "")) for node in present if node.get("linkId") not in known]
+        by_link_id: dict[Any, list[Node]] = {}
+        for node in present:
+            by_link_id.setdefault(str(node.get("linkId", "")), []).append(node)
         slots: list[Slot] = []
         for item in items:
-            nodes = [node for node in present if node.get("linkId") == item.link_id]
+            nodes = by_link_id.get(item.link_id, [])
             slots += self._instances(item, nodes, parent, repetition, reachable=reachable)
         nodes = [slot.node for slot in slots if slot.definition.type != "display"]
         if nodes:

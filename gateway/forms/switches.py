@@ -38,10 +38,13 @@ _TYPE_OF_KEY = {
 def decide_enabled(sheet: Sheet, verdicts: Mapping[str, bool]) -> set[str]:
     """Addresses of enabled slots. `verdicts` holds the answers of enableWhenExpressions by address.
 
-    Raises InputError `form.circle` when switches depend on each other in a circle.
+    Raises InputError `form.circle` when switches depend on each other in a circle, or in a row too long to follow.
     """
     judge = _Judge(sheet, verdicts)
-    return {slot.address for slot in sheet.walk() if judge.is_enabled(slot)}
+    try:
+        return {slot.address for slot in sheet.walk() if judge.is_enabled(slot)}
+    except RecursionError:
+        raise InputError("Too many questions of the form switch each other in a row.", code="form.circle") from None
 
 
 class _Judge:

@@ -30,6 +30,8 @@ from gateway.reasoning.fhirpath_values import Amount, Moment
 
 MAX_STEPS: Final = 500_000
 """Node visits of one evaluation; about two seconds on a slow core."""
+EVALUATION_STEPS: Final = 60
+"""Steps that an evaluation costs a shared budget before its first: many small ones take time too."""
 MAX_ITEMS: Final = 20_000
 """Items that a result or any collection on the way may hold."""
 Resolver = Callable[[str], Json | None]
@@ -73,6 +75,8 @@ class FhirPath:
     def trace(self, expression: str, resource: Any, environment: Mapping[str, Any] | None = None) -> list[Item]:
         """As `evaluate`, but Items, whose `places()` name the elements they were read or computed from."""
         focus = items_of(resource)
+        if self._budget is not None:
+            self._budget.steps_left -= EVALUATION_STEPS
         # A chain, not a copy: variables of a form are computed when they are asked for.
         known = _Chain({} if environment is None else environment, {"context": focus, "resource": focus}, _CONSTANTS)
         evaluation = Evaluation(
