@@ -75,9 +75,11 @@ class Ward:
 
 
 @contextmanager
-def open_ward(folder: Path, names: Sequence[str] = ("week-three-held",), base_url: str = BASE) -> Iterator[Ward]:
-    """A ward whose EHR holds the demo charts of these names; people reach it by `base_url`."""
-    charts = {chart.scenario: chart for chart in demo_charts() if chart.scenario in names}
+def open_ward(
+    folder: Path, names: Sequence[str] = ("week-three-held",), base_url: str = BASE, more: Sequence[DemoChart] = ()
+) -> Iterator[Ward]:
+    """A ward whose EHR holds the demo charts of these names and `more`; people reach it by `base_url`."""
+    charts = {chart.scenario: chart for chart in (*more, *demo_charts()) if chart in more or chart.scenario in names}
     with open_house(folder, [chart.bundle for chart in charts.values()]) as house:
         _admit(house, next(iter(charts.values())), base_url)
         pages.install(house.app)
