@@ -8,7 +8,9 @@ from pathlib import Path
 from gateway.demo.charts import DemoChart
 from gateway.fhir.json import parse_json
 from gateway.flows import views
+from gateway.flows.measures import read_measures
 from tests.conftest import ROOT
+from tests.flows_house import STAFF
 from tests.instrument_house import PASSWORD, open_ward
 from tests.integration.flows_house import open_house
 
@@ -76,3 +78,34 @@ def test_an_exception_of_the_low_back_is_documented_attested_and_sent(tmp_path: 
         ward.house.work()
         assert ward.house.facts(case.case_id).verdict == "RED_FLAG_BYPASS"
         assert ward.house.case(case.case_id).state == "documenting"
+
+
+LEG_EXAM = {
+    "answer:exam-on": "2026-02-16",
+    "answer:leg-symptom.value": "52101004",
+    "answer:leg-symptom.side": "7771000",
+    "answer:leg-symptom.type": "symptom-pain",
+    "answer:leg-symptom.radiation": "lateral-foot",
+    "answer:left.strength-ankle-plantarflexion": "mrc-4",
+    "answer:right.strength-ankle-plantarflexion": "mrc-5",
+}
+
+
+def test_a_diagnosis_of_the_low_back_is_supported_asserted_and_counted(tmp_path: Path) -> None:
+    chart = _chart("lumbar-mri", "week-three")
+    with open_ward(tmp_path, (), more=[chart]) as ward:
+        case, browser = ward.held("lumbar-mri"), ward.browser()
+        address = f"/cases/{case.case_id}/neuro-exam"
+        shown = [name.partition(":")[2] for name in LEG_EXAM if name.startswith("answer:")]
+        browser.submit(address, address, {**LEG_EXAM, "shown": shown, "then": "record"})
+        ward.house.work()
+        assert "strong in S1" in browser.get(f"{address}/support").text
+        posted = {"assert": "yes", "onset": "2026-01-10", "password": PASSWORD, "refines": "yes"}
+        assert browser.submit(f"{address}/support", f"{address}/support", posted).status_code == 303
+        ward.house.work()
+        found = views.evaluation(ward.house.services, ward.house.case(case.case_id))
+        support = next(item for item in found["elements"] if item["element"] == "CODE_SUPPORT")
+        assert (found["indication"], support["status"]) == ("M54.16", "met")
+        measures = {item.id: item for item in read_measures(ward.house.services, STAFF).measures}
+        assert measures["unsupported_upgrades"].cells[0].numerator == 0
+        assert measures["supported_upgrade_rate"].cells[0].is_hidden, "one case is not shown"
