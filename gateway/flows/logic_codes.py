@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
 from gateway.errors import InputError, PayerError
@@ -27,6 +28,10 @@ from gateway.store.rows import CaseRow
 
 MAX_VALUE_SETS: Final = 40
 """Value sets that are asked for one form; a form that needs more has to bring them."""
+MAX_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of all answers for one form."""
+MAX_TIME: Final = timedelta(seconds=30)
+"""How long a form's codes may take to come."""
 _SCHEMES: Final = ("http://", "https://", "urn:")
 
 
@@ -36,10 +41,15 @@ def fetch_codes(services: Services, payer: str, parts: FormPackageParts) -> tupl
     Empty when none is needed or none was to be had; never raises for a payer that does not answer.
     """
     found: list[Item] = []
+    room, until = MAX_BYTES, services.clock.now() + MAX_TIME
     with suppress(PayerError):  # A payer that cannot be reached is not asked for the next one either.
         for canonical in unlisted(services, parts)[:MAX_VALUE_SETS]:
+            if services.clock.now() > until:
+                break
             exchange = services.payer(payer).expand(dump_json(build_expand_parameters(canonical)))
-            if exchange.is_success and _is_expansion(exchange.response_bytes, canonical):
+            size = len(exchange.response_bytes)
+            if exchange.is_success and size <= room and _is_expansion(exchange.response_bytes, canonical):
+                room -= size
                 found.append(Item.body(exchange.response_bytes, exchange.media_type or ledger.FHIR_JSON))
     return tuple(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from gateway.errors import EhrRejected, PayerTimedOut
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows import forms, ledger, next_questions
+from gateway.flows.logic_codes import fetch_codes
+from gateway.profiles.dtr_package import FormPackageParts
 from payer_endpoints.directory import Directory
 from tests.elm_samples import as_resource, library, lit, op, retrieve
 from tests.form_samples import expression, form, item
@@ -109,6 +112,27 @@ def test_logic_without_its_codes_fails_closed_with_a_reason(house: House, name: 
         [],
         "A value set that the logic needs is not in the package.",
     )
+
+
+def test_a_payer_that_answers_slowly_or_at_length_is_not_asked_for_everything(house: House) -> None:
+    """Forty value sets, each answered after a while, and one with more than a form may need."""
+    declared = [{"name": f"v{number}", "id": f"{URL}/{number}"} for number in range(40)]
+    parts = FormPackageParts(
+        questionnaire=form(), libraries=(as_resource(library("Many", valueSets=declared, defines={"t": lit(1)})),)
+    )
+    payer, asked = house.payer(), []
+
+    def expand(real: Any, body: bytes) -> Any:
+        asked.append(parse_json(body)["parameter"][0]["valueUri"])
+        house.clock.instant += timedelta(seconds=7)
+        long = {"description": "x" * (8 * 1024 * 1024)} if len(asked) == 1 else {}
+        return answered(200, {"resourceType": "ValueSet", "url": asked[-1], "expansion": {"contains": []}, **long})
+
+    payer.instead = {"expand": expand}
+    found = fetch_codes(house.services, "example-medicare", parts)
+    payer.instead = {}
+    assert asked == [f"{URL}/{number}" for number in range(5)]
+    assert [parse_json(one.raw)["url"] for one in found] == asked[1:]
 
 
 @pytest.mark.requirement("dtr:spec-76")
