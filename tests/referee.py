@@ -38,6 +38,12 @@ EXPLAINED = (
         reason="The form is a DTR 2.2.0 response; no package of DTR 2.2 is at hand that knows its extensions.",
     ),
     Explained(
+        id="Extension_EXT_Unknown_NotHere",
+        place="",
+        words="urn:oid:2.25.94492686211768030265051248232142081200.6",
+        reason="The extension that names the wording is our own; no package at hand can know it.",
+    ),
+    Explained(
         id="Type_Specific_Checks_DT_OID_Valid",
         place=".questionnaire",
         words="|1.0.0",

@@ -26,7 +26,9 @@ def _referee() -> Path:
 def _written(ward: Ward) -> list[dict[str, Any]]:
     """Resources of ours in the EHR: by identifier, the order as changed, and each Provenance of them."""
     own = [item for kind in KINDS for item in ward.in_ehr(kind) if item.get("identifier")]
-    own.append(ward.order())
+    order = ward.order()
+    order.pop("extension", None)  # coverage-information: another guide's, judged elsewhere
+    own.append(order)
     ehr = ward.house.services.ehr("ehr")
     targets = ",".join(f"{item['resourceType']}/{item['id']}" for item in own)
     return [*own, *(dict(item) for item in ehr.search("Provenance", {"target": targets}).resources)]
