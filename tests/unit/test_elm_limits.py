@@ -42,9 +42,9 @@ def deep(levels: int) -> dict[str, Any]:
 
 
 def error_of(define: str, *libraries: dict[str, Any], **more: Any) -> ReasoningError:
-    started = time.monotonic()
+    started = time.process_time()
     outcome = engine(*libraries, budget=Budget(clock=time.monotonic), **more).outcome(define)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert outcome.error is not None
     return outcome.error
 
@@ -160,9 +160,9 @@ def test_endless_logic_costs_itself_and_what_depends_on_it() -> None:
     endless = {"type": "Query", "source": sources, "where": op("Less", alias("A"), lit(0))}
     defines = {"early": lit(1), "t": endless, "dependent": op("Exists", ref("t")), "late": lit(2), "again": endless}
     session = engine(library(defines=defines), budget=Budget(clock=time.monotonic))
-    started = time.monotonic()
+    started = time.process_time()
     found = {name: session.outcome(name) for name in defines}
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert {name: one.value for name, one in found.items() if one.error is None} == {"early": 1, "late": 2}
     assert found["dependent"].error is found["t"].error is not None
     assert found["again"].error is not None
@@ -210,9 +210,9 @@ def test_expand_over_a_century_by_the_millisecond_is_refused() -> None:
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", "(a|aa)+c", "(.*a){20}"])
 def test_an_evil_pattern_ends(pattern: str) -> None:
     text = lit("a" * 15_000 + "!")
-    started = time.monotonic()
+    started = time.process_time()
     outcome = engine(library(defines={"t": op("Matches", text, lit(pattern))})).outcome("t")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert outcome.value is False or (outcome.error is not None and outcome.error.reason == "pattern.limit")
 
 
@@ -228,6 +228,12 @@ def test_a_list_that_doubles_ends() -> None:
         f"d{n}": op("Flatten", elements(ref(f"d{n - 1}"), ref(f"d{n - 1}"))) for n in range(1, 40)
     }
     assert error_of("d39", library(defines=defines)).reason == "elm.limit"
+
+
+def test_a_repeat_without_end_ends() -> None:
+    step = op("Add", alias("$this"), lit(1))
+    endless = {"type": "Repeat", "source": elements(1), "element": step, "scope": "$this"}
+    assert error_of("t", library(defines={"t": endless})).reason == "elm.limit"
 
 
 def test_huge_powers_end() -> None:

@@ -74,8 +74,9 @@ def build_repeat(compiler: Compiler, node: Json) -> Run:
         while waiting:
             frame[0].spend(1)
             frame[slot] = waiting.pop(0)
-            made = element(frame)
-            fresh = [one for one in _as_list(made) if not any(equal(one, old) for old in found)]
+            made = _as_list(element(frame))
+            frame[0].spend(len(made) * len(found))
+            fresh = [one for one in made if not any(equal(one, old) for old in found)]
             found += fresh
             waiting += fresh
             checked_list(found)
