@@ -60,6 +60,8 @@ class FormFact:
     """Out of force, and the payer has no other: a person has to ask it."""
     replaced: str = ""
     """The form of which `earlier` holds the answers, where it is another: package digest, position and part."""
+    asked_by: str = ""
+    """Control number of the request after a pend that this form answers; empty for forms of the order itself."""
     faults: str = ""
     """Fingerprint of the faults of the form that the payer is told about; empty while it has none."""
     report: str = ""
@@ -82,6 +84,8 @@ class RequestedDocument:
     """Digest of the Parameters that answer it; empty while open."""
     sent: bool = False
     """Whether the payer took the answer."""
+    context: str = ""
+    """Trace number under which the payer hands out the form that it asks for; empty where it asks for documents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

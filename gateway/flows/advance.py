@@ -59,6 +59,7 @@ STEPS: dict[str, Step] = {
     "refresh-forms": form_fetch.refresh,
     "stop-drafts": form_fetch.stop_drafts,
     "fetch-named-forms": form_fetch.fetch_named,
+    "fetch-requested-form": form_fetch.fetch_requested,
     "read-more": logic_data.read_more,
     "populate": forms.populate_next,
     "assemble": packet.assemble,
@@ -74,6 +75,7 @@ STEPS: dict[str, Step] = {
 BESIDE: dict[str, Callable[[Services, Facts], Facts]] = {
     "report-form-errors": form_reports.given_up,
     "refresh-forms": form_fetch.given_up,
+    "fetch-requested-form": form_fetch.request_given_up,
     "read-more": logic_data.given_up,
 }
 """Steps that hold up nothing: after the last try the case goes on without them, with these facts."""
@@ -166,7 +168,11 @@ def _own_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
     unsent = any(item.attachment and not item.sent for item in facts.requests)
     if state is _S.PENDED and unsent:
         return "send-attachment"
-    return "notification" if facts.submission_id and notices.pending(services, case) else None
+    if facts.submission_id and notices.pending(services, case):
+        return "notification"
+    waiting = any(not form.response for form in facts.forms)
+    asked = (("fetch-requested-form", form_fetch.requested(facts) is not None), ("populate", waiting))
+    return _first(asked) if state is _S.PENDED else None
 
 
 def _first(options: tuple[tuple[str, bool], ...]) -> str | None:

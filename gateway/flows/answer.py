@@ -216,6 +216,7 @@ def _requested(item: pas.DocumentRequest) -> RequestedDocument:
         text=item.text or ("the payer's questionnaire" if item.is_questionnaire else f"document {code}"),
         control_number=item.control_number,
         line=next(iter(item.line_numbers), 0),
+        context=item.context if item.is_questionnaire else "",
     )
 
 

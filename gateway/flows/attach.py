@@ -11,9 +11,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from gateway.cases.facts import Facts, RequestedDocument, read_facts
+from gateway.cases.facts import Facts, FormFact, RequestedDocument, read_facts
 from gateway.cases.states import CaseState
 from gateway.errors import Conflict, InputError, PayerRejected
+from gateway.fhir import Json
 from gateway.fhir.codes import LOINC
 from gateway.fhir.json import dump_json
 from gateway.flows import ledger
@@ -88,6 +89,16 @@ def attach(services: Services, actor: Actor, case_id: str, control_number: str, 
     return ledger.retry_on_conflict(once)
 
 
+def answer_with_form(
+    services: Services, case: CaseRow, facts: Facts, form: FormFact, response: Json
+) -> tuple[Facts, bytes]:
+    """(the facts with a completed form as the answer to the request it was asked by, the bytes to keep and send)."""
+    request = _open_request(facts, form.asked_by)
+    body = dump_json(_reply(services, case, facts, request, [pas.Attachment(content=response)]))
+    answered = replace(request, attachment=hashlib.sha256(body).hexdigest())
+    return replace(facts, requests=tuple(answered if one is request else one for one in facts.requests)), body
+
+
 def send_attachment(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     """Send the first answer the payer does not have yet. Raises PayerError; a 4xx is final and needs a person.
 
@@ -148,19 +159,22 @@ def _chosen(services: Services, case: CaseRow, facts: Facts, references: Sequenc
 def _parameters(
     services: Services, case: CaseRow, facts: Facts, request: RequestedDocument, chosen: list[Kept]
 ) -> dict[str, Any]:
-    snapshot = load_snapshot(services, case, facts)
-    coverage = snapshot.require(case.coverage_reference).resource
-    row = services.payer_row(case.payer)
     code = (LOINC if "-" in request.code else pas.REPORT_TYPE_SYSTEM, request.code) if request.code else None
+    lines = (request.line,) if request.line else ()
+    listed = [pas.Attachment(content=item.resource, code=code, line_items=lines) for item in chosen]
+    return _reply(services, case, facts, request, listed)
+
+
+def _reply(
+    services: Services, case: CaseRow, facts: Facts, request: RequestedDocument, attachments: list[pas.Attachment]
+) -> dict[str, Any]:
+    coverage = load_snapshot(services, case, facts).require(case.coverage_reference).resource
     return pas.build_attachment_parameters(
         tracking_id=("", request.control_number),
-        payer_id=row.identifiers[0],
+        payer_id=services.payer_row(case.payer).identifiers[0],
         organization_id=(NPI, services.settings.tenant.npi),
         member_id=_member_id(coverage),
-        attachments=[
-            pas.Attachment(content=item.resource, code=code, line_items=(request.line,) if request.line else ())
-            for item in chosen
-        ],
+        attachments=attachments,
     )
 
 

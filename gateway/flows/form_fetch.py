@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from gateway.cases.facts import Facts, FormFact
+from gateway.cases.facts import Facts, FormFact, RequestedDocument
 from gateway.cases.states import CaseState
 from gateway.clients.payer import Exchange
 from gateway.errors import InputError, PayerRejected, PayerUnreadable
@@ -110,6 +110,45 @@ def fetch_named(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     act = _act(services, case, received, note)
     to = None if added else after_forms(changed)
     return ledger.append(services, case, act, facts=changed, to=to, next_action="" if to else todo(changed))
+
+
+def requested(facts: Facts) -> RequestedDocument | None:
+    """A request of the payer for its own form that no form of the case answers yet; None when there is none."""
+    here = {form.asked_by for form in facts.forms}
+    return next(
+        (one for one in facts.requests if one.context and not one.attachment and one.control_number not in here), None
+    )
+
+
+def fetch_requested(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
+    """Fetch the form that the payer asked for after a pend, under its trace number. Raises PayerError.
+
+    Earlier answers are not taken over: the payer asks anew (dtr:spec-107, spec-125).
+    """
+    wanted = requested(facts)
+    assert wanted is not None
+    received = _ask(services, case, replace(facts, assertion_id=wanted.context), (), None)
+    last = max((int(form.form_id) for form in facts.forms), default=0)
+    fresh = [_fact(received, number) for number in range(len(received.parts))]
+    numbered = [replace(one, form_id=str(last + n + 1), asked_by=wanted.control_number) for n, one in enumerate(fresh)]
+    done = facts.succeeded("fetch-requested-form")
+    changed = replace(done, forms=(*facts.forms, *_dated(services, numbered)))
+    act = _act(services, case, received, {"count": len(fresh), "kind": "form-requested", "code": wanted.code})
+    if not fresh:
+        changed = _without_context(changed, wanted)
+    return ledger.append(services, case, act, facts=changed, next_action="" if fresh else NO_FORM)
+
+
+def request_given_up(services: Services, facts: Facts) -> Facts:
+    """The facts after the form could not be had: a person answers the request, as one for documents."""
+    wanted = requested(facts)
+    done = facts.succeeded("fetch-requested-form")
+    return _without_context(done, wanted) if wanted is not None else done
+
+
+def _without_context(facts: Facts, request: RequestedDocument) -> Facts:
+    rest = tuple(replace(one, context="") if one is request else one for one in facts.requests)
+    return replace(facts, requests=rest)
 
 
 def is_due(services: Services, facts: Facts) -> bool:

@@ -18,6 +18,7 @@ from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows import form_fetch, form_reports, ledger
 from gateway.flows.actors import Actor
+from gateway.flows.attach import answer_with_form
 from gateway.flows.extract import load_snapshot
 from gateway.flows.form_cases import (
     after_forms,
@@ -49,6 +50,8 @@ from gateway.policy.access import CaseFacts, require_access
 from gateway.store.rows import CaseRow
 
 _S = CaseState
+SENDING = "The form is being sent to the payer."
+"""Sentence after a form that the payer asked for was completed."""
 
 
 def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
@@ -144,7 +147,12 @@ def complete(services: Services, actor: Actor, case_id: str, form_id: str, *, si
         body = dump_json(done)
         completed = replace(form, response=digest_of(body), status="completed", open_required=())
         changed = to_be_saved(services, case, facts.with_form(completed), completed)
-        to = after_forms(changed)
+        is_own = case.state in (_S.DOCUMENTING, _S.NEEDS_ATTENTION)
+        to = after_forms(changed) if is_own else None
+        kept: list[tuple[bytes, str]] = []
+        if form.asked_by:
+            changed, reply = answer_with_form(services, case, changed, completed, done)
+            kept.append((reply, ledger.FHIR_JSON))
         if to is _S.CHECKING:
             changed = replace(
                 changed, need="", evaluation=""
@@ -156,7 +164,8 @@ def complete(services: Services, actor: Actor, case_id: str, form_id: str, *, si
             actor=actor,
             note={"form": form.title[:200], "kind": "completed"},
         )
-        return ledger.append(services, case, act, facts=changed, to=to, next_action="" if to else todo(changed))
+        sentence = "" if to else SENDING if form.asked_by else todo(changed)
+        return ledger.append(services, case, act, facts=changed, to=to, next_action=sentence, objects=kept)
 
     return ledger.retry_on_conflict(once)
 

@@ -127,6 +127,8 @@ def _supporting(
         )
         found.append(pas.Supporting(content=document, control_number=f"{case.case_id[:8]}-packet"))
     for form in facts.forms:
+        if not form.response or form.asked_by:
+            continue  # asked for after the request, and answered apart from it
         response = parse_json(ledger.load_object(services, case, form.response))
         evidence = tuple(_form_evidence(services, case, form.trace, snapshot))
         completed = pas.CompletedForm(response=response, evidence=evidence, as_bundle=row.pas.wants_forms_in_bundle)
