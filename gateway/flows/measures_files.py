@@ -115,7 +115,9 @@ def _lines(path: Path, columns: tuple[str, ...]) -> Iterator[_Cells]:
                 raise SettingsError(f"{where}: {len(columns)} cells are expected.", code="measures.file")
             yield _Cells(where, row)
     except csv.Error:
-        raise SettingsError(f"{path.name}: line {reader.line_num + 1}: this is not CSV.", code="measures.file") from None
+        raise SettingsError(
+            f"{path.name}: line {reader.line_num + 1}: this is not CSV.", code="measures.file"
+        ) from None
 
 
 def _read(path: Path) -> str:
