@@ -111,6 +111,19 @@ def test_a_patient_answers_by_a_link_without_an_account_once(ward: Ward) -> None
     assert (event.actor, event.note["kind"]) == ("patient:answer-link", "measure-scored")
 
 
+@pytest.mark.threat("T17")
+def test_no_log_and_no_row_holds_a_link(ward: Ward, capfd: pytest.CaptureFixture[str]) -> None:
+    case, staff = ward.held(), ward.browser("stella")
+    token = link_for(staff, case).rpartition("/")[2]
+    send(ward, f"/answer/{token}", ndi(*[2] * 10))
+    send(ward, f"/answer/{token}", ndi(*[2] * 10))
+    assert token not in "".join(capfd.readouterr())
+    with ward.house.services.store.engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT * FROM answer_links").fetchall()
+    assert rows
+    assert not any(token in str(value) for row in rows for value in row)
+
+
 def test_a_link_that_does_not_work_says_the_same_whatever_the_reason(ward: Ward) -> None:
     case, staff = ward.held(), ward.browser("stella")
     first = link_for(staff, case)
