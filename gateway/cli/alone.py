@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from gateway.cli.output import exit_code
+from gateway.cli.output import exit_code, forget_output
 from gateway.errors import GatewayError
 
 ALONE: Final = {
@@ -33,6 +33,9 @@ def run_alone(group: str) -> None:
     except GatewayError as error:
         print(error.diagnostics(), file=sys.stderr)  # noqa: T201
         sys.exit(USAGE if error.reason.startswith("usage.") else exit_code(error))
+    except BrokenPipeError:
+        forget_output()
+        sys.exit(1)
 
 
 def _root() -> None:

@@ -42,8 +42,13 @@ def run(app: typer.Typer) -> None:
         err.print(error.diagnostics(), style="red", markup=False, highlight=False)
         sys.exit(exit_code(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output()
         sys.exit(1)
+
+
+def forget_output() -> None:
+    """Nobody reads standard output any more: send the rest nowhere, so that the end of the process is quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def exit_code(error: GatewayError) -> int:
