@@ -22,6 +22,7 @@ from gateway.flows import (
     evaluate,
     extract,
     form_fetch,
+    form_renewal,
     form_reports,
     forms,
     intercept_signed,
@@ -56,8 +57,8 @@ STEPS: dict[str, Step] = {
     "ask-payer": need.ask_payer,
     "check-rules": evaluate.check_rules,
     "fetch-forms": form_fetch.fetch,
-    "refresh-forms": form_fetch.refresh,
-    "stop-drafts": form_fetch.stop_drafts,
+    "refresh-forms": form_renewal.refresh,
+    "stop-drafts": form_renewal.stop_drafts,
     "fetch-named-forms": form_fetch.fetch_named,
     "fetch-requested-form": form_fetch.fetch_requested,
     "read-more": logic_data.read_more,
@@ -74,7 +75,7 @@ STEPS: dict[str, Step] = {
 }
 BESIDE: dict[str, Callable[[Services, Facts], Facts]] = {
     "report-form-errors": form_reports.given_up,
-    "refresh-forms": form_fetch.given_up,
+    "refresh-forms": form_renewal.given_up,
     "fetch-requested-form": form_fetch.request_given_up,
     "read-more": logic_data.given_up,
 }
@@ -153,7 +154,7 @@ def _own_step(services: Services, case: CaseRow, facts: Facts) -> str | None:
         return _first((("extract", not facts.snapshot), ("ask-payer", not facts.need), ("check-rules", True)))
     if state is _S.DOCUMENTING:
         waiting = any(not form.response for form in facts.forms)
-        again = facts.forms_fetched and form_fetch.is_due(services, facts)
+        again = facts.forms_fetched and form_renewal.is_due(services, facts)
         more = bool(facts.snapshot and logic_data.missing_types(facts))
         fetching = (("fetch-forms", not facts.forms_fetched), ("fetch-named-forms", bool(facts.forms_named)))
         return _first((*fetching, ("refresh-forms", again), ("read-more", more), ("populate", waiting)))

@@ -16,7 +16,7 @@ from gateway.cases.states import CaseState
 from gateway.errors import Conflict, InputError, PartnerError
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
-from gateway.flows import form_fetch, form_reports, ledger
+from gateway.flows import form_renewal, form_reports, ledger
 from gateway.flows.actors import Actor
 from gateway.flows.attach import answer_with_form
 from gateway.flows.extract import load_snapshot
@@ -69,7 +69,7 @@ def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         parts,
         launch,
         snapshot.record,
-        form_fetch.resumed(services, case, form, session),
+        form_renewal.resumed(services, case, form, session),
         services.clock.now(),
         services.new_id,
         evaluator,
@@ -175,10 +175,10 @@ def _require_current(services: Services, case: CaseRow, facts: Facts, form: Form
 
     A payer that cannot be asked does not hold anybody up.
     """
-    if not form_fetch.is_resumed(services, form):
+    if not form_renewal.is_resumed(services, form):
         return
     try:
-        now = form_fetch.refresh(services, case, facts)
+        now = form_renewal.refresh(services, case, facts)
     except PartnerError:
         return
     current = read_facts(now.facts).form(form.form_id)
@@ -257,5 +257,5 @@ def keep_answers(
             answered=sum(bool(answer.value) for answer in draft.answers),
         )
     )
-    changed = replace(changed, forms_look=changed.forms_look or form_fetch.is_resumed(services, form))
+    changed = replace(changed, forms_look=changed.forms_look or form_renewal.is_resumed(services, form))
     return ledger.append(services, case, act, facts=changed, next_action=todo(changed), objects=reports)
