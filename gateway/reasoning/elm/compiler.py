@@ -144,8 +144,8 @@ def compile_define(define: Define) -> None:
 
 
 def _load() -> None:
-    if "Literal" not in _BUILDERS:
-        from gateway.reasoning.elm import operators  # noqa: F401  (its modules enter themselves)
+    """Enter every operator. The import waits where another thread is at it; a look at the table would not."""
+    from gateway.reasoning.elm import operators  # noqa: F401  (its modules enter themselves)
 
 
 def constant(value: Any) -> Run:
