@@ -39,6 +39,8 @@ class ServerSettings(Section):
     """Address at which EHRs and payers reach this gateway; never guessed from a request."""
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
     """Largest request body accepted, before and after decompression."""
+    hook_seconds: float = Field(default=4.5, ge=0.5, le=60)
+    """Time within which a CDS hook is answered, EHR and payer included; below what the EHRs wait."""
     mode: Literal["demonstration", "production"] = "demonstration"
     """`production` refuses development keys and illustrative rules that nobody accepted."""
 

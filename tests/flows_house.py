@@ -285,7 +285,7 @@ def _settings(folder: Path) -> Settings:
 
     return Settings.model_validate(
         {
-            "server": {"base_url": BASE},
+            "server": {"base_url": BASE, "hook_seconds": 60},
             "store": {"url": f"sqlite:///{folder / 'gateway.db'}"},
             "keys": {"directory": _keys() / "keys"},
             "ehr": {"ehr": {key: value for key, value in _place().items() if key != "id"}},

@@ -50,7 +50,7 @@ async def call_service(service_id: str, request: Request, services: ServicesDep)
     400 for a request that cannot be understood, 401 without a good token, 422 for a FHIR server that is not the
     caller's or for orders of another patient; whatever else fails is answered without cards.
     """
-    budget = Budget()
+    budget = Budget.of(services.settings.server.hook_seconds)
     _require_service(service_id)
     raw = await _read(request, min(MAX_BYTES, services.settings.server.max_body_bytes))
     authorization = request.headers.get("authorization")

@@ -15,7 +15,7 @@ from typing import Any
 TOTAL_SECONDS = 4.5
 """From the whole request to the answer: half a second below what the EHR waits."""
 EHR_SECONDS = 2.0
-"""Of it, for reading what was not prefetched."""
+"""Of it, for reading what was not prefetched; a longer or shorter time is shared in the same way."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +30,11 @@ class Budget:
     """Reading of the monotonic clock at the beginning."""
     waited_seconds: float = 0.0
     """Spent waiting for EHR and payers."""
+
+    @classmethod
+    def of(cls, total_seconds: float) -> Budget:
+        """A budget of so much time, beginning now."""
+        return cls(total_seconds=total_seconds, ehr_seconds=total_seconds * EHR_SECONDS / TOTAL_SECONDS)
 
     @property
     def left_seconds(self) -> float:

@@ -159,7 +159,8 @@ def _add_clients(server: Server) -> None:
         lines += f'{name} = {{ secret_sha256 = "{digest}", tenant = "{its}", roles = {json.dumps(roles)} }}\n'
     head, mark, rest = path.read_text("utf-8").partition('["clients"]\n')
     assert mark
-    path.write_text(head + mark + lines + rest, "utf-8")
+    text = (head + mark + lines + rest).replace('["server"]\n', '["server"]\nhook_seconds = 60\n')
+    path.write_text(text, "utf-8")  # hooks have time on a machine that runs other tests as well
     end(server.house.gateways[0])
     assert server.house.start_gateway is not None
     server.house.gateways[0] = server.house.start_gateway(0)

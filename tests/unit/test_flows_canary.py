@@ -19,8 +19,9 @@ from gateway.demo.charts_recipe import Person, scenario_recipe
 from gateway.fhir.json import dump_json, parse_json
 from gateway.fhir.reading import thaw
 from gateway.logs import configure_logs
+from tests import cds_caller
 from tests.acceptance.posts import bundle, name_of
-from tests.flows_house import House, open_house
+from tests.flows_house import BASE, House, open_house
 
 pytestmark = pytest.mark.threat("T17")
 FAMILY, GIVEN, NUMBER, BIRTH, STREET = "Zzyxqa", "Canary", "999-99-9999", "1949-12-01", "77 Canary Cage"
@@ -259,3 +260,44 @@ def test_the_canary_would_be_found(watched: Watched) -> None:
     with pytest.raises(AssertionError, match="library log"):
         watched.require_silence()
     assert name_of(watched.order()).startswith("ServiceRequest/")
+
+
+def test_a_hook_answered_refused_and_fed_back(watched: Watched) -> None:
+    """At selection and at signing, with what the EHR prefetched, and with everything that can be wrong in a call."""
+    order = {**watched.order(), "status": "draft"}
+    patient = watched.one("Patient")
+    orders = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": order}]}
+    context = {"userId": "Practitioner/x", "patientId": patient["id"], "draftOrders": orders}
+    prefetch = {
+        "patient": patient,
+        "procedures": None,
+        "observations": bundle(*[r for r in watched.resources if "note" in r]),
+    }
+    body = {"hook": "order-sign", "hookInstance": cds_caller.ISSUER, "context": context, "prefetch": prefetch}
+    whole = body | {"hookInstance": "0b8e2d5e-6f0c-4f8e-9a55-3b1d6f1f2c11"}
+    wrong = [body, whole | {"fhirServer": f"https://{FAMILY}.example.org"}, whole | {"hook": GIVEN}, [FAMILY]]
+    wrong += [
+        whole | {"context": context | {"patientId": FAMILY}},
+        whole | {"context": context | {"patientId": f"{BIRTH}/"}},
+    ]
+    shown: list[int | str] = []
+    for sent in (whole | {"hook": "order-select"}, whole, *wrong):
+        service = "order-select" if isinstance(sent, dict) and sent["hook"] == "order-select" else "order-sign"
+        answer = _hook(watched, service, sent)
+        assert answer.status_code in (200, 400, 422)
+        shown.append(answer.status_code)
+        for card in answer.json().get("cards", ()) if answer.status_code == 200 else ():
+            shown.append(card["summary"])
+            assert not [canary for canary in CANARIES if canary in json.dumps(card)], "a card names the patient"
+            comment = {"reason": {"code": "override-other"}, "userComment": f"{GIVEN} {FAMILY} {NUMBER}"}
+            entry = {"card": card["uuid"], "outcome": "overridden", "overrideReason": comment}
+            assert _hook(watched, f"{service}/feedback", {"feedback": [entry]}).status_code == 200
+    assert sum(isinstance(item, str) for item in shown) == 2
+    watched.require_silence()
+
+
+def _hook(watched: Watched, path: str, body: Any) -> httpx.Response:
+    address = f"{BASE}/cds-services/{path}"
+    headers = {"Authorization": f"Bearer {cds_caller.token(address, watched.house.clock.now())}"}
+    headers["Content-Type"] = "application/json"
+    return watched.call("POST", f"/cds-services/{path}", by="", content=dump_json(body), headers=headers)

@@ -50,6 +50,12 @@ def test_waiting_is_bounded_and_not_counted_as_our_own_time() -> None:
     assert 0 < budget.left_for_ehr_seconds <= 30 < budget.left_seconds <= 60
 
 
+def test_reading_has_the_same_share_of_any_budget() -> None:
+    usual, half = Budget(), Budget.of(2.25)
+    assert (usual.total_seconds, usual.ehr_seconds) == (4.5, 2.0)
+    assert (half.total_seconds, half.ehr_seconds) == (2.25, 1.0)
+
+
 def test_a_budget_that_is_over_leaves_nothing() -> None:
     budget = Budget(total_seconds=0, ehr_seconds=0)
     assert (budget.left_seconds, budget.left_for_ehr_seconds) == (0, 0)
