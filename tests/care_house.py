@@ -11,7 +11,7 @@ from gateway.demo.charts import build_chart
 from gateway.demo.charts_recipe import Recipe, case_recipe
 from gateway.fhir.bundle import resources
 from gateway.fhir.json import dump_json
-from gateway.flows import care
+from gateway.flows import care_start
 from gateway.flows.actors import Actor
 from gateway.flows.care_facts import TimerFacts, read_facts
 from gateway.store.care_rows import DueRow, TimerRow
@@ -66,9 +66,9 @@ def clinician(bundle: dict[str, Any]) -> Actor:
     )
 
 
-def confirmed(choice: str = "naproxen-500", **more: Any) -> care.Confirmation:
+def confirmed(choice: str = "naproxen-500", **more: Any) -> care_start.Confirmation:
     """Six ticks and a choice."""
-    return care.Confirmation(**{"negative": SCREENS, "choice": choice} | more)
+    return care_start.Confirmation(**{"negative": SCREENS, "choice": choice} | more)
 
 
 class Patient:

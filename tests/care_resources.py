@@ -9,8 +9,9 @@ from typing import Any
 
 from gateway.clinical.concepts import packaged_concepts
 from gateway.clinical.protocol import packaged_protocol
+from gateway.clinical.protocol_names import resolved, urn_of
 from gateway.clinical.protocol_phases import Change, in_phase
-from gateway.clinical.protocol_resources import Reported, Start, build_alert, build_drafts, resolved, urn_of
+from gateway.clinical.protocol_resources import Reported, Start, build_alert, build_drafts
 from gateway.clinical.protocol_visits import Visit, build_procedure
 from gateway.fhir.codes import CPT
 from tests.clinical_charts import LOCAL, ZONE

@@ -21,7 +21,7 @@ from gateway.cli.shared import (
 )
 from gateway.errors import InputError
 from gateway.flows import care as flows_care
-from gateway.flows import care_upload, care_views
+from gateway.flows import care_start, care_upload, care_views
 
 care = typer.Typer(help="Conservative care: timers, their milestones, visits of other clinics.", no_args_is_help=True)
 
@@ -68,15 +68,15 @@ def start(
     with opened(settings) as (services, actor):
         case_id = find_case(services, actor, case)
         if propose:
-            found = _proposal(flows_care.propose(services, actor, case_id))
+            found = _proposal(care_start.propose(services, actor, case_id))
         else:
-            said = flows_care.Confirmation(
+            said = care_start.Confirmation(
                 negative=frozenset(negative or ()),
                 choice=drug,
                 reported=takes,
                 reported_since=_day(takes_since),
             )
-            flows_care.start(services, actor, case_id, said)
+            care_start.start(services, actor, case_id, said)
             found = care_views.details(care_views.show_timer(services, actor, case_id))
     show(found, as_json, _print_proposal if propose else _print_timer)
 
@@ -147,7 +147,7 @@ def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-def _proposal(found: flows_care.Proposal) -> dict[str, Any]:
+def _proposal(found: care_start.Proposal) -> dict[str, Any]:
     return {
         "day_zero": found.day_zero.isoformat(),
         "decision_on": found.ends_on.isoformat(),

@@ -6,19 +6,17 @@ ids that the EHR gave. Source: spec/clinical.md §2.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from gateway.clinical.concepts import Concepts, Measure
 from gateway.clinical.protocol import Choice, Milestone, OutcomePlan, Protocol
+from gateway.clinical.protocol_names import IDENTIFIERS, urn_of
 from gateway.fhir.codes import CPT, RXNORM, SNOMED
 
-IDENTIFIERS = "urn:ietf:rfc:3986"
-"""Identifier system of urn values."""
 UCUM = "http://unitsofmeasure.org"
 OBSERVATION_CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 MEDICATION_CATEGORY = "http://terminology.hl7.org/CodeSystem/medicationrequest-category"
@@ -75,11 +73,6 @@ class Start:
     def ends_on(self) -> date:
         """Day of the decision."""
         return self.day_zero + timedelta(days=self.days)
-
-
-def urn_of(timer_id: str, key: str) -> str:
-    """`urn:uuid:` of one resource of a timer: always the same, so that a repeat finds it again."""
-    return f"urn:uuid:{uuid5(UUID(timer_id), key)}"
 
 
 def build_drafts(start: Start, protocol: Protocol, concepts: Concepts) -> dict[str, dict[str, Any]]:
@@ -341,15 +334,3 @@ def build_alert(
     if milestone.owner == "patient":
         alert["owner"] = _reference(start.patient)
     return alert
-
-
-def resolved(resource: Any, written: Mapping[str, str]) -> Any:
-    """The resource with `urn:uuid:` references replaced by what the EHR calls them; `written` maps urn → `Type/id`."""
-    if isinstance(resource, dict):
-        return {
-            name: written.get(value, value)
-            if name == "reference" and isinstance(value, str)
-            else resolved(value, written)
-            for name, value in resource.items()
-        }
-    return [resolved(item, written) for item in resource] if isinstance(resource, list) else resource

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from gateway.cases.states import CaseState
-from gateway.clinical.protocol_resources import IDENTIFIERS, urn_of
+from gateway.clinical.protocol_names import IDENTIFIERS, urn_of
 from gateway.clinical.protocol_visits import (
     MAX_BYTES,
     Bounds,
@@ -30,7 +30,7 @@ from gateway.fhir.codes import CPT
 from gateway.fhir.json import dump_json
 from gateway.flows import ledger
 from gateway.flows.actors import Actor
-from gateway.flows.care import require_running
+from gateway.flows.care_access import require_running
 from gateway.flows.care_calendar import WATCH
 from gateway.flows.care_chart import Reading, read_now
 from gateway.flows.care_facts import Kept, TimerFacts, read_facts

@@ -13,7 +13,7 @@ from gateway.clinical.protocol import packaged_protocol
 from gateway.clock import write_instant
 from gateway.errors import NotFound
 from gateway.flows.actors import Actor
-from gateway.flows.care import find_timer
+from gateway.flows.care_access import find_timer
 from gateway.flows.care_calendar import WATCH
 from gateway.flows.care_facts import TimerFacts, pending, read_facts
 from gateway.flows.services import Services

@@ -12,8 +12,8 @@ from datetime import datetime
 
 from gateway.clients.ehr import Fetched
 from gateway.clinical.protocol import packaged_protocol
+from gateway.clinical.protocol_names import IDENTIFIERS, resolved, urn_of
 from gateway.clinical.protocol_phases import Change, in_phase, with_sessions
-from gateway.clinical.protocol_resources import IDENTIFIERS, resolved, urn_of
 from gateway.errors import NotFound
 from gateway.fhir import Json
 from gateway.fhir.json import parse_json

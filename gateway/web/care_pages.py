@@ -13,7 +13,7 @@ from typing import Final
 from starlette.responses import Response
 
 from gateway.errors import Conflict, EhrError, GatewayError, InputError
-from gateway.flows import care, care_upload, care_views, desk
+from gateway.flows import care, care_start, care_upload, care_views, desk
 from gateway.web.case_actions import conflict
 from gateway.web.case_pages import head
 from gateway.web.page import Page
@@ -54,14 +54,14 @@ def start(page: Page) -> Response:
     """Start the timer with what was confirmed on the page."""
     form = page.form
     try:
-        said = care.Confirmation(
+        said = care_start.Confirmation(
             negative=frozenset(form.all("negative")),
             choice=form.one("drug"),
             reported=form.one("takes"),
             reported_since=_day(form.one("takes-since")),
             reported_as_needed=form.one("takes-needed") != "no",
         )
-        care.start(page.services, page.who.actor, page.part("case_id"), said)
+        care_start.start(page.services, page.who.actor, page.part("case_id"), said)
     except (InputError, EhrError) as error:
         return _timer(page, error.diagnostics(), 422)
     except Conflict as error:
@@ -160,7 +160,7 @@ def _timer(page: Page, error: str = "", status: int = 200) -> Response:
     proposal, refusal = None, ""
     if "care.start" in allowed:
         try:
-            proposal = care.propose(services, actor, case_id)
+            proposal = care_start.propose(services, actor, case_id)
         except GatewayError as problem:
             refusal = problem.diagnostics()
     return page.show(
@@ -175,7 +175,7 @@ def _timer(page: Page, error: str = "", status: int = 200) -> Response:
         form=page.form,
         error=error,
         done=DONE.get(page.query("done"), ""),
-        no_drug=care.NO_DRUG,
+        no_drug=care_start.NO_DRUG,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.flows import care
+from gateway.flows import care, care_start
 from tests.care_house import Patient, chart, clinician, confirmed, local
 from tests.flows_house import STAFF, House, open_house
 
@@ -70,7 +70,7 @@ def _start(patient: Patient, **said: Any) -> str:
     case_id = patient.post()
     patient.settle()
     assert house.case(case_id).state == "held", house.case(case_id).next_action
-    care.start(house.services, STAFF, case_id, confirmed(**said))
+    care_start.start(house.services, STAFF, case_id, confirmed(**said))
     patient.settle()
     care.sign(house.services, clinician(patient.bundle), case_id, frozenset({"drug", "referral"}))
     patient.settle()

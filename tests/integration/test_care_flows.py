@@ -13,7 +13,7 @@ import pytest
 
 from gateway.demo.charts import all_charts
 from gateway.errors import AccessError, Conflict, EhrError, InputError
-from gateway.flows import actions, care, care_pilot, care_upload, care_views, desk, evidence
+from gateway.flows import actions, care, care_pilot, care_start, care_upload, care_views, desk, evidence
 from gateway.flows.actors import Actor
 from gateway.settings import PilotSettings
 from tests.care_house import SCREENS, Patient, chart, clinician, confirmed, local, order_of
@@ -40,7 +40,7 @@ def under_care(folder: Path, *, signed: bool = True, choice: str = "naproxen-500
     with open_house(folder, [bundle]) as house:
         patient = Patient(house, bundle)
         case_id = held(patient)
-        care.start(house.services, STAFF, case_id, confirmed(choice))
+        care_start.start(house.services, STAFF, case_id, confirmed(choice))
         patient.settle()
         if signed:
             care.sign(house.services, clinician(bundle), case_id, frozenset({"drug", "referral"}))
@@ -108,7 +108,7 @@ def test_a_start_asks_for_every_screen_a_choice_and_no_second_timer(tmp_path: Pa
         patient = Patient(house, bundle)
         case_id = held(patient)
         before = len(house.events(case_id))
-        refused: list[tuple[care.Confirmation, str]] = [
+        refused: list[tuple[care_start.Confirmation, str]] = [
             (confirmed(negative=SCREENS - {"rf3"}), "care.screens"),
             (confirmed(negative=frozenset()), "care.screens"),
             (confirmed(""), "care.choice"),
@@ -119,15 +119,15 @@ def test_a_start_asks_for_every_screen_a_choice_and_no_second_timer(tmp_path: Pa
         ]
         for said, code in refused:
             with pytest.raises(InputError) as caught:
-                care.start(house.services, STAFF, case_id, said)
+                care_start.start(house.services, STAFF, case_id, said)
             assert caught.value.reason == code
         with pytest.raises(AccessError):
-            care.start(house.services, AUDITOR, case_id, confirmed())
+            care_start.start(house.services, AUDITOR, case_id, confirmed())
         assert len(house.events(case_id)) == before, "nothing was made"
         said = confirmed("none", reported="5640", reported_since=local(-7).date())
-        care.start(house.services, STAFF, case_id, said)
+        care_start.start(house.services, STAFF, case_id, said)
         with pytest.raises(Conflict) as running:
-            care.start(house.services, STAFF, case_id, confirmed())
+            care_start.start(house.services, STAFF, case_id, confirmed())
         assert running.value.reason == "care.running"
         patient.settle()
         (statement,) = patient.find("MedicationStatement")
@@ -140,7 +140,7 @@ def test_an_open_red_flag_goes_before_the_timer(tmp_path: Path) -> None:
         patient = Patient(house, chart(screens={"rf2": True}))
         case_id = held(patient)
         with pytest.raises(Conflict) as caught:
-            care.start(house.services, STAFF, case_id, confirmed())
+            care_start.start(house.services, STAFF, case_id, confirmed())
         assert caught.value.reason == "care.red-flag"
 
 
@@ -191,9 +191,9 @@ def test_a_person_ends_it_and_a_new_timer_keeps_day_0(tmp_path: Path) -> None:
         first = patient.timer(case_id)
         patient.settle()
         patient.house.clock.instant = local(12)
-        proposal = care.propose(services, STAFF, case_id)
+        proposal = care_start.propose(services, STAFF, case_id)
         assert (proposal.day_zero, proposal.is_restart) == (first.started_on, True)
-        care.start(services, STAFF, case_id, confirmed("none"))
+        care_start.start(services, STAFF, case_id, confirmed("none"))
         second = patient.timer(case_id)
         assert (second.started_on, second.state) == (first.started_on, "running")
         assert second.timer_id != first.timer_id
@@ -217,7 +217,7 @@ def test_without_a_decision_it_expires_on_day_84(tmp_path: Path) -> None:
         assert task["statusReason"] == {"text": "expired"}
         assert patient.house.case(case_id).state == "held"
         patient.house.clock.instant = local(86)
-        assert not care.propose(patient.house.services, STAFF, case_id).is_restart, "a new count begins"
+        assert not care_start.propose(patient.house.services, STAFF, case_id).is_restart, "a new count begins"
 
 
 def test_what_moves_the_case_on_ends_the_timer(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_process_that_dies_between_ehr_and_database_makes_nothing_twice(tmp_pa
     with open_house(tmp_path, [bundle]) as house:
         patient = Patient(house, bundle)
         case_id = held(patient)
-        care.start(house.services, STAFF, case_id, confirmed())
+        care_start.start(house.services, STAFF, case_id, confirmed())
         count = [0]
 
         def die(request: httpx.Request, response: httpx.Response) -> None:
@@ -325,10 +325,10 @@ def test_the_pilot_says_for_whom_the_timer_is_on(tmp_path: Path) -> None:
         case_id = held(Patient(house, bundle))
         _pilot(house, timer="listed", timer_practitioners=("Practitioner/somebody-else",))
         with pytest.raises(Conflict) as caught:
-            care.start(house.services, STAFF, case_id, confirmed())
+            care_start.start(house.services, STAFF, case_id, confirmed())
         assert caught.value.reason == "pilot.timer"
         _pilot(house, timer="listed", timer_practitioners=(order_of(bundle)["requester"]["reference"],))
-        assert care.start(house.services, STAFF, case_id, confirmed()).state == "running"
+        assert care_start.start(house.services, STAFF, case_id, confirmed()).state == "running"
 
 
 def test_the_pilot_says_whose_packets_leave_by_themselves(tmp_path: Path) -> None:
@@ -364,5 +364,5 @@ def test_a_chart_that_cannot_be_read_starts_nothing(tmp_path: Path) -> None:
         case_id = held(Patient(house, bundle))
         house.ehr.rules.append(lambda request: httpx.Response(503))
         with pytest.raises(EhrError):
-            care.start(house.services, STAFF, case_id, confirmed())
+            care_start.start(house.services, STAFF, case_id, confirmed())
         assert house.facts(case_id).timer == ""

@@ -121,6 +121,7 @@ def test_a_case_walks_from_confirmation_to_its_end(held: tuple[Patient, str]) ->
 
 def test_visits_are_shown_before_they_count(held: tuple[Patient, str]) -> None:
     patient, case_id = held
+    patient.house.clock.instant = local(8)
     address = f"/cases/{case_id}/timer"
     staff = Browser(patient, "stan")
     started = staff.post(address, staff.get(address), negative=sorted(SCREENS), drug="none")

@@ -13,8 +13,9 @@ from gateway.clinical.chart import open_chart
 from gateway.clinical.milestones import known_needs
 from gateway.clinical.protocol import parse_protocol
 from gateway.clinical.protocol_choice import offer_drugs
+from gateway.clinical.protocol_names import resolved, urn_of
 from gateway.clinical.protocol_phases import in_phase, is_due, kind_of, with_sessions
-from gateway.clinical.protocol_resources import Reported, resolved, urn_of
+from gateway.clinical.protocol_resources import Reported
 from gateway.errors import SettingsError
 from gateway.fhir.check import check_structure
 from gateway.fhir.json import dump_json
