@@ -13,13 +13,16 @@ from typing import Any
 
 from gateway.fhir import Json
 from payer_endpoints.harness import names
-from payer_endpoints.harness.config import Payer
+from payer_endpoints.harness.book import Book
+from payer_endpoints.harness.config import HarnessConfig, Payer
+from payer_endpoints.harness.coverage_information import build_coverage_information
 from payer_endpoints.harness.form_checks import answer_issues, form_canonical, header_issues
 from payer_endpoints.harness.form_shelf import FormParts, FormShelf
 from payer_endpoints.harness.guides import Guide
 from payer_endpoints.harness.ledger import Ledger
 from payer_endpoints.harness.outcomes import Issue, errors_of
 from payer_endpoints.harness.reading import as_objects, as_text, at, extension, type_of
+from payer_endpoints.harness.scenarios import ScenarioBook
 
 ADAPTIVE = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-questionnaireAdaptive"
 _LEFT_OUT = ("url", "version", "item", "text")
@@ -54,8 +57,10 @@ def contained_shell(form: FormParts, guide: Guide, base: str) -> dict[str, Any]:
 class NextQuestions:
     """The desk that asks the next questions, for every payer."""
 
-    def __init__(self, ledger: Ledger, shelf: FormShelf) -> None:
-        self._ledger, self._shelf = ledger, shelf
+    def __init__(
+        self, config: HarnessConfig, scenarios: ScenarioBook, book: Book, ledger: Ledger, shelf: FormShelf
+    ) -> None:
+        self._config, self._scenarios, self._book, self._ledger, self._shelf = config, scenarios, book, ledger, shelf
 
     def answer(
         self, payer: Payer, guide: Guide, body: Json, message: int, base: str
@@ -71,7 +76,26 @@ class NextQuestions:
         if errors_of(issues) or form is None:
             return None, errors_of(issues)
         self._ledger.count(payer.slug, "next_questions")
-        return _wrap(next_set(response, form), guide), []
+        found = next_set(response, form)
+        if found.get("status") == "completed":
+            found["extension"] = [*as_objects(found.get("extension")), *self._coverage_answer(payer, guide, found)]
+        return _wrap(found, guide), []
+
+    def _coverage_answer(self, payer: Payer, guide: Guide, response: Json) -> list[dict[str, Any]]:
+        """What the plan says about coverage with the completed form, where its scenario has it say something."""
+        linked = [as_text(at(one, "valueReference", "reference")) for one in as_objects(response.get("extension"))]
+        coverage = next((text for text in linked if text.startswith("Coverage/")), "")
+        issued = (self._book.assertion_for(payer.slug, text) for text in linked if text != coverage)
+        assertion = next((one for one in issued if one is not None), None)
+        plan = self._scenarios.by_id[assertion.scenario].form_answer if assertion is not None else None
+        if plan is None or assertion is None:
+            return []
+        on = self._config.now().date()
+        return [
+            build_coverage_information(
+                plan, guide, coverage=coverage, assertion_id=assertion.id, on=on, questionnaires=()
+            )
+        ]
 
 
 def next_set(response: Json, form: FormParts) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Harness:
         self.inquiries = Inquiries(self.book, self.ledger, config.now)
         self.hooks = Hooks(config, self.scenarios, self.book, self.ledger, self.canonicals)
         self.packages = Packages(config, self.scenarios, self.book, self.ledger, self.shelf)
-        self.next_questions = NextQuestions(self.ledger, self.shelf)
+        self.next_questions = NextQuestions(config, self.scenarios, self.book, self.ledger, self.shelf)
         self.expansions = Expansions(self.ledger, self.shelf)
         self._tasks: set[asyncio.Task[None]] = set()
         self._restore()

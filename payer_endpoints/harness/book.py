@@ -133,6 +133,11 @@ class Book:
         """The context issued under this id."""
         return self._assertions.get((payer, key))
 
+    def assertion_for(self, payer: str, order: str) -> Assertion | None:
+        """The newest context that was issued for an order."""
+        found = [one for one in self._assertions.values() if (one.payer, one.order) == (payer, order)]
+        return found[-1] if found else None
+
     def asserted(self, payer: str, member: str) -> set[str]:
         """Assertion ids given for the member's orders."""
         return self._asserted.get((payer, member), set())

@@ -142,6 +142,8 @@ class Scenario(_Row):
     """Folders below `questionnaires/` or `harness/forms/`."""
     package: PackagePlan = PackagePlan()
     crd: CoveragePlan = CoveragePlan()
+    form_answer: CoveragePlan | None = None
+    """What an adaptive form's service says about coverage when the form is complete; absent: nothing."""
     submit: SubmitPlan = SubmitPlan()
     notify: NotifyPlan | None = None
     faults: dict[str, Fault] = Field(default_factory=dict)

@@ -15,6 +15,7 @@ from gateway.profiles.crd_coverage_information import read_coverage_informations
 from gateway.profiles.dtr_coverage import merge_response_information
 from gateway.profiles.dtr_next_question import read_next_question
 from tests.integration.flows_house import PERSON, House, answered, open_house
+from tests.integration.test_flows_form_packages import speaking
 
 URL = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information"
 NAMES = ("satisfied", "plain", "foreign", "more", "none")
@@ -24,7 +25,8 @@ NAMES = ("satisfied", "plain", "foreign", "more", "none")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One house for the module; every test has a patient of its own."""
     folder: Path = tmp_path_factory.mktemp("coverage")
-    with open_house(folder, dict.fromkeys(NAMES, "SYN-ADAPT-01")) as opened:
+    settled = dict.fromkeys(("settled-2.2.0", "settled-2.0.1"), "SYN-ADAPT-02")
+    with open_house(folder, dict.fromkeys(NAMES, "SYN-ADAPT-01") | settled) as opened:
         yield opened
 
 
@@ -212,3 +214,14 @@ def test_an_order_that_the_payer_said_nothing_about_takes_nothing_over(house: Ho
     finish(house, case_id)
     assert house.facts(case_id).coverage_information == ""
     assert ledger.load(house.services, "main", case_id).state != "not_required"
+
+
+@pytest.mark.parametrize("version", ["2.2.0", "2.0.1"])
+def test_a_simulated_payer_settles_the_authorization_with_its_form(house: House, version: str) -> None:
+    with speaking(house, version):
+        case_id = to_last_question(house, f"settled-{version}")
+        finish(house, case_id)
+    assert house.case(case_id).state == "not_required"
+    assert house.case(case_id).authorization_number == "PA-STEP-1"
+    ((_, need),) = on_order(house, case_id)
+    assert need == "satisfied"
