@@ -1,4 +1,4 @@
-"""The first evaluation of a process may happen in several threads at once: jobs and hooks do not wait in turn."""
+"""The first evaluation of a process may happen in several threads at once: jobs and hooks wait for nobody."""
 
 from __future__ import annotations
 
