@@ -36,7 +36,7 @@ def audit(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[PATH]...",
+            metavar="PATH...",
             help="Chart Bundles (.json, .xml), folders of them, or a FHIR bulk export (.ndjson files).",
             show_default=False,
         ),
@@ -70,9 +70,10 @@ def audit(
 ) -> None:
     """Say of each order whether its chart meets the rule in force on the day of the order, and what is missing.
 
-    Without --rule and --all the rule is chosen from the coverage. Exit codes: 0 every order has a verdict,
-    whatever it is; 1 at least one chart could not be audited; 2 usage; 3 every order has a verdict, and something
-    in a chart could not be read; 10 settings, rule rows or overlay; 20 EHR.
+    Without --rule and --all the rule is chosen from the coverage. Nothing is sent and nothing is changed.
+
+    Exit codes: 0 every order has a verdict, whatever it is; 1 at least one chart could not be audited; 2 usage;
+    3 every order has a verdict and something in a chart could not be read; 10 settings, rule rows or overlay; 20 EHR.
     """
     _require_sense(paths, rules, is_all, ehr, codes, since)
     loaded = load_settings(settings)
