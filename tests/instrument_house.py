@@ -8,17 +8,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from argon2 import PasswordHasher
 
-from gateway.demo.charts import DemoChart, demo_charts
-from gateway.settings import ClientSettings
+from gateway.demo.charts import DemoChart, _demo_chart, demo_charts
+from gateway.demo.charts_recipe import scenario_recipe
+from gateway.settings import ClientSettings, Settings
 from gateway.store.rows import CaseRow
 from gateway.web import pages
-from tests.flows_house import BASE, House, open_house
+from tests.flows_house import BASE, NOW, House, open_house
 from tests.web_house import Browser
 
 PASSWORD = "correct horse battery"
@@ -35,6 +36,10 @@ class Ward:
 
     house: House
     charts: Mapping[str, DemoChart]
+    settings: Settings
+    """As it was opened."""
+    current: str = ""
+    """Chart of the case that `held` gave last."""
 
     def browser(self, user: str = "cleo") -> Browser:
         """A browser in which a person has signed in."""
@@ -42,14 +47,21 @@ class Ward:
         assert found.sign_in(user, PASSWORD).status_code == 303
         return found
 
-    def held(self, name: str = "week-three-held") -> CaseRow:
-        """The case of a chart's order, moved on until it rests."""
-        chart = self.charts[name]
-        answer = self.house.post({"fhirServer": self.ehr_url, "order": chart.order_reference})
+    def held(self, name: str = "") -> CaseRow:
+        """The case of a chart's order, moved on until it rests; without a name that of the next patient."""
+        taken = list(self.charts)
+        self.current = name or (taken[taken.index(self.current) + 1] if self.current else taken[0])
+        answer = self.house.post({"fhirServer": self.ehr_url, "order": self.charts[self.current].order_reference})
         assert answer.status_code == 202, answer.text
         case_id = answer.json()["cases"][0]["case_id"]
         self.house.work()
         return self.house.case(case_id)
+
+    def tidy(self) -> None:
+        """As it was opened, the patients that were seen apart."""
+        self.house.ehr.rules.clear()
+        self.house.services.settings, self.house.services.wording = self.settings, None
+        self.house.clock.instant = NOW
 
     def settle(self, case_id: str) -> CaseRow:
         """The case after everything that is due was done: jobs, the sweep, and what it found."""
@@ -63,15 +75,16 @@ class Ward:
         """Base address of the EHR, as callers name it."""
         return self.house.services.settings.ehr["ehr"].base_url
 
-    def in_ehr(self, kind: str, chart: str = "week-three-held", **query: str) -> list[dict[str, Any]]:
-        """Resources of a chart's patient as the EHR holds them now."""
-        patient = self.charts[chart].patient_reference.partition("/")[2]
+    def in_ehr(self, kind: str, chart: str = "", **query: str) -> list[dict[str, Any]]:
+        """Resources of a chart's patient as the EHR holds them now; without a name the current one's."""
+        patient = self.charts[chart or self.current].patient_reference.partition("/")[2]
         ehr = self.house.services.ehr("ehr")
         return [dict(item.resource) for item in ehr.search(kind, query, patient_id=patient).fetched]
 
-    def order(self, chart: str = "week-three-held") -> dict[str, Any]:
-        """The order as the EHR holds it now."""
-        return dict(self.house.services.ehr("ehr").read(*self.charts[chart].order_reference.split("/", 1)).resource)
+    def order(self, chart: str = "") -> dict[str, Any]:
+        """The order as the EHR holds it now; without a name the current one."""
+        reference = self.charts[chart or self.current].order_reference
+        return dict(self.house.services.ehr("ehr").read(*reference.split("/", 1)).resource)
 
 
 @contextmanager
@@ -83,7 +96,14 @@ def open_ward(
     with open_house(folder, [chart.bundle for chart in charts.values()]) as house:
         _admit(house, next(iter(charts.values())), base_url)
         pages.install(house.app)
-        yield Ward(house=house, charts=charts)
+        yield Ward(house=house, charts=charts, settings=house.services.settings)
+
+
+def copies(count: int, name: str = "week-three-held") -> tuple[DemoChart, ...]:
+    """So many patients with the chart of one scenario, each with ids of their own."""
+    recipe = scenario_recipe(name)
+    names = [f"{name}-{number}" for number in range(count)]
+    return tuple(_demo_chart(own, recipe.case_id, replace(recipe, chart_id=own)) for own in names)
 
 
 def _admit(house: House, chart: DemoChart, base_url: str) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,17 +14,24 @@ import pytest
 from gateway.clinical.instruments import require_instrument
 from gateway.clinical.wording import read_wording
 from gateway.store.rows import CaseRow
-from tests.instrument_house import Ward, open_ward
+from tests.instrument_house import Ward, copies, open_ward
 from tests.unit.test_clinical_wording import wording_file
 from tests.web_house import Browser
 
 ORDINAL = "ordinal-{}"
 
 
-@pytest.fixture(name="ward")
-def _ward(tmp_path: Path) -> Iterator[Ward]:
-    with open_ward(tmp_path) as opened:
+@pytest.fixture(scope="module", name="house")
+def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    """One house for the module; each test has a patient of its own."""
+    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(18)) as opened:
         yield opened
+
+
+@pytest.fixture(name="ward")
+def _ward(house: Ward) -> Iterator[Ward]:
+    yield house
+    house.tidy()
 
 
 def ndi(*values: int | None) -> dict[str, str]:

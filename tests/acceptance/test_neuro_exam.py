@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from gateway.store.rows import CaseRow
-from tests.instrument_house import PASSWORD, Ward, open_ward
+from tests.instrument_house import PASSWORD, Ward, copies, open_ward
 from tests.web_house import Browser
 
 ON = "2026-01-26"
@@ -30,10 +29,17 @@ WEAK_TRICEPS = {"answer:right.strength-triceps": "mrc-4", "answer:left.strength-
 STRONG = {**SYMPTOM, **WEAK_TRICEPS}
 
 
-@pytest.fixture(name="ward")
-def _ward(tmp_path: Path) -> Iterator[Ward]:
-    with open_ward(tmp_path) as opened:
+@pytest.fixture(scope="module", name="house")
+def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    """One house for the module; each test has a patient of its own."""
+    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(14)) as opened:
         yield opened
+
+
+@pytest.fixture(name="ward")
+def _ward(house: Ward) -> Iterator[Ward]:
+    yield house
+    house.tidy()
 
 
 def examine(browser: Browser, case: CaseRow, fields: Mapping[str, Any], then: str = "record") -> httpx.Response:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from gateway.flows import care
+from gateway.flows import care_start
 from gateway.store.rows import CaseRow
 from tests.flows_house import STAFF
-from tests.instrument_house import PASSWORD, Ward, open_ward
+from tests.instrument_house import PASSWORD, Ward, copies, open_ward
 from tests.web_house import Browser
 
 ORDER_ON = "2026-01-26"
@@ -26,10 +25,17 @@ RIGHT = "24028007"
 SLUG = "red-flags-myelopathy"
 
 
-@pytest.fixture(name="ward")
-def _ward(tmp_path: Path) -> Iterator[Ward]:
-    with open_ward(tmp_path) as opened:
+@pytest.fixture(scope="module", name="house")
+def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    """One house for the module; each test has a patient of its own."""
+    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(24)) as opened:
         yield opened
+
+
+@pytest.fixture(name="ward")
+def _ward(house: Ward) -> Iterator[Ward]:
+    yield house
+    house.tidy()
 
 
 def screens(positive: str) -> dict[str, str]:
@@ -392,8 +398,8 @@ def test_words_of_an_attestation_can_be_proved(ward: Ward) -> None:
 def test_a_red_flag_ends_the_conservative_care_that_runs(ward: Ward) -> None:
     case, browser = ward.held(), ward.browser()
     services = ward.house.services
-    said = care.Confirmation(negative=frozenset(services.concepts.red_flags.screens), choice="none")
-    timer = care.start(services, STAFF, case.case_id, said)
+    said = care_start.Confirmation(negative=frozenset(services.concepts.red_flags.screens), choice="none")
+    timer = care_start.start(services, STAFF, case.case_id, said)
     ward.settle(case.case_id)
     assert ward.house.facts(case.case_id).timer == timer.timer_id
     later = {**MYELOPATHY, "answer:exam-on": "2026-03-02"}
