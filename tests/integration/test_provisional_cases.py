@@ -59,7 +59,7 @@ def save(house: House, name: str, order_id: str = "saved-1", **changes: Any) -> 
 
 def settled(house: House, case_id: str, state: str = "") -> CaseRow:
     """The case after it had time to come to rest."""
-    house.clock.instant += timedelta(seconds=6)
+    house.clock.instant += timedelta(seconds=65)
     house.sweep.run(house.clock.now())
     house.work()
     case = house.case(case_id)
