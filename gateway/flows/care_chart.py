@@ -29,6 +29,7 @@ from gateway.reasoning.record import reference_of
 from gateway.store.care_rows import TimerRow
 from gateway.store.rows import CaseRow
 
+NO_RULE_CODE = "care.no-rule"
 NO_RULE = "No clinical rule applies to this order, so there is nothing to wait for."
 
 
@@ -72,17 +73,20 @@ def read_now(services: Services, case: CaseRow, *, with_appointments: bool = Tru
 
 
 def judge(services: Services, case: CaseRow, snapshot: Snapshot, appointments: tuple[Json, ...] = ()) -> Reading:
-    """What the rule says of a snapshot today. Raises Conflict where no rule applies, NotFound without the order."""
+    """What the rule says of a snapshot today, also where the clinician closed the order and will write a new one.
+
+    Raises Conflict where no rule applies, NotFound without the order.
+    """
     now = services.clock.now()
     zone = services.zone_of(snapshot.record)
     order = as_of(snapshot.require(case.order_reference).resource, now, zone)
     rule = rule_for(services, case, snapshot, order)
     if rule is None:
-        raise Conflict(NO_RULE, code="care.no-rule")
-    found = evaluate(snapshot.record, order, rule, services.concepts, zone, now)
+        raise Conflict(NO_RULE, code=NO_RULE_CODE)
+    found = evaluate(snapshot.record, order, rule, services.concepts, zone, now, audit=True)
     region = services.concepts.region_of(read_order_code(order, services.concepts) or "")
     if found.verdict == "NOT_APPLICABLE" or region is None:
-        raise Conflict(NO_RULE, code="care.no-rule")
+        raise Conflict(NO_RULE, code=NO_RULE_CODE)
     today = now.astimezone(ZoneInfo(zone)).date()
     return Reading(
         snapshot=snapshot,
@@ -104,7 +108,7 @@ def progress_of(services: Services, timer: TimerRow, reading: Reading) -> Progre
         noon = datetime.combine(timed.ends_on, time(12), ZoneInfo(reading.zone))
         order = as_of(reading.order, noon, reading.zone)
         record = reading.snapshot.record
-        at_end = evaluate(record, order, reading.rule, services.concepts, reading.zone, noon)
+        at_end = evaluate(record, order, reading.rule, services.concepts, reading.zone, noon, audit=True)
     return read_progress(reading.chart, timed, reading.found, at_end, reading.appointments)
 
 

@@ -30,6 +30,7 @@ SENTENCES = {
     "improving": "The patient improves; imaging is not yet supported and no packet is sent.",
     "override": "A clinician went on in spite of the gap; conservative care ends.",
     "case-closed": "The case is closed; conservative care ends.",
+    "not-applicable": "No clinical rule applies to the order any more; conservative care ends.",
     "by-person": "Conservative care was ended; the gap remains, decide how to go on.",
     "expired": "Conservative care ended without a decision; order the imaging anew, continue, or cancel the case.",
 }

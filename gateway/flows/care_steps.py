@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from gateway.cases.facts import Facts
+from gateway.cases.facts import Facts, read_facts
 from gateway.cases.states import CaseState
 from gateway.errors import Conflict, GatewayError, PartnerError
 from gateway.flows import ledger
 from gateway.flows.care_calendar import WATCH, next_try
-from gateway.flows.care_chart import read_now
-from gateway.flows.care_end import ending
+from gateway.flows.care_chart import NO_RULE_CODE, read_now
+from gateway.flows.care_end import ending, without_hold
 from gateway.flows.care_facts import TimerFacts, pending, unlinked
 from gateway.flows.care_facts import read_facts as read_timer
 from gateway.flows.care_look import look
@@ -127,6 +127,10 @@ def _patiently(
     except Conflict as error:
         if error.reason.startswith("conflict"):
             raise  # somebody else changed case or timer: decide anew
+        if error.reason == NO_RULE_CODE:
+            end = ending(services, case, timer, own, "cancelled", "not-applicable")
+            facts = without_hold(services, read_facts(case.facts))
+            return ledger.append(services, case, end.act, next_action=end.sentence, facts=facts, also=end.also)
         return _later(services, case, timer, own, due, error)
     except (PartnerError, GatewayError) as error:
         return _later(services, case, timer, own, due, error)

@@ -69,14 +69,24 @@ class Sweep:
             if len(page) < PAGE:
                 break
             after = page[-1]
-        with self._store.read() as tx:
-            timed = [case for case in tx.care_due.due_cases(now, PAGE) if (case.tenant_id, case.case_id) not in due]
-        added += self._enqueue([case for case in timed if self._may(case, now)])
-        due |= {(case.tenant_id, case.case_id) for case in timed}
+        added += self._run_timed(now, due)
         self._seen = {case: seen for case, seen in self._seen.items() if case in due}
         if added:
             _log.info("sweep.enqueued", count=added)
         return added
+
+    def _run_timed(self, now: datetime, due: set[tuple[str, str]]) -> int:
+        """The same for cases whose timer has something due; adds their names to `due`."""
+        added, after = 0, None
+        while True:
+            with self._store.read() as tx:
+                page = tx.care_due.due_cases(now, PAGE, after=after)
+            fresh = [case for case in page if (case.tenant_id, case.case_id) not in due]
+            added += self._enqueue([case for case in fresh if self._may(case, now)])
+            due |= {(case.tenant_id, case.case_id) for case in fresh}
+            if len(page) < PAGE:
+                return added
+            after = page[-1]
 
     def _enqueue(self, cases: list[CaseRow]) -> int:
         if not cases:

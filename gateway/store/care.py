@@ -32,18 +32,23 @@ _OWN_DUE = sa.and_(care_due.c.tenant_id == of("tenant"), care_due.c.timer_id == 
 _DUE_ROWS = sa.select(care_due).where(_OWN_DUE).order_by(care_due.c.due_at, care_due.c.day, care_due.c.name)
 _OPEN = sa.and_(_OWN_DUE, care_due.c.fired_at.is_(None))
 _OPEN_NAMED = sa.and_(_OPEN, care_due.c.name == of("name"))
+_DUE_NAMES = (
+    sa.select(care_due.c.tenant_id, care_due.c.case_id)
+    .where(care_due.c.fired_at.is_(None), care_due.c.due_at <= of("now"))
+    .distinct()
+    .subquery()
+)
 _DUE_CASES = (
     sa.select(cases)
-    .where(
-        sa.exists().where(
-            care_due.c.tenant_id == cases.c.tenant_id,
-            care_due.c.case_id == cases.c.case_id,
-            care_due.c.fired_at.is_(None),
-            care_due.c.due_at <= of("now"),
-        )
-    )
+    .join(_DUE_NAMES, sa.and_(cases.c.tenant_id == _DUE_NAMES.c.tenant_id, cases.c.case_id == _DUE_NAMES.c.case_id))
     .order_by(cases.c.tenant_id, cases.c.case_id)
     .limit(of("limit"))
+)
+_DUE_CASES_BEHIND = _DUE_CASES.where(
+    sa.tuple_(cases.c.tenant_id, cases.c.case_id)
+    > sa.tuple_(
+        sa.bindparam("of_owner", type_=cases.c.tenant_id.type), sa.bindparam("of_case", type_=cases.c.case_id.type)
+    )
 )
 _OPEN_ROWS = (
     sa.select(care_due)
@@ -133,9 +138,16 @@ class DueRows(Repository):
         """Sets when an open milestone is due; nothing happens where it fired."""
         self._change(tenant_id, _MOVE, of_timer=timer_id, of_name=name, new_at=due_at, new_tries=tries)
 
-    def due_cases(self, now: datetime, limit: int = 200) -> tuple[CaseRow, ...]:
-        """Cases of all tenants with a milestone whose time has come. For the sweep alone."""
-        found = self._all(ALL_TENANTS, _DUE_CASES, of_now=now, of_limit=limit)
+    def due_cases(self, now: datetime, limit: int = 200, *, after: CaseRow | None = None) -> tuple[CaseRow, ...]:
+        """Cases of all tenants with a milestone whose time has come. For the sweep alone.
+
+        `after` is the last row of the page before.
+        """
+        if after is None:
+            found = self._all(ALL_TENANTS, _DUE_CASES, of_now=now, of_limit=limit)
+        else:
+            place = {"of_owner": after.tenant_id, "of_case": after.case_id}
+            found = self._all(ALL_TENANTS, _DUE_CASES_BEHIND, of_now=now, of_limit=limit, **place)
         return tuple(record_of(CaseRow, row) for row in found)
 
 

@@ -230,6 +230,23 @@ def test_what_moves_the_case_on_ends_the_timer(tmp_path: Path) -> None:
         assert patient.house.case(case_id).state == "documenting"
 
 
+def test_a_closed_order_stops_no_care_and_one_made_in_error_does(tmp_path: Path) -> None:
+    with under_care(tmp_path) as (patient, case_id):
+        _close(patient, "revoked")
+        patient.at(8)
+        assert patient.rows(case_id)["baseline"].outcome == "missing", "a clinician may write a new order at the end"
+        assert patient.timer(case_id).state == "running"
+        _close(patient, "entered-in-error")
+        patient.at(9)
+        timer = patient.timer(case_id)
+        assert (timer.state, timer.reason) == ("cancelled", "not-applicable")
+
+
+def _close(patient: Patient, status: str) -> None:
+    order = patient.order | {"status": status}
+    patient.house.ehr_store.update("ServiceRequest", order["id"], order, None)
+
+
 def test_an_ehr_that_fails_costs_a_delay_and_no_milestone(tmp_path: Path) -> None:
     with under_care(tmp_path) as (patient, case_id):
         down = [True]

@@ -13,6 +13,7 @@ import pytest
 from gateway.clock import FixedClock
 from gateway.errors import Conflict, NotFound
 from gateway.store import CaseRow, Store
+from gateway.store.care import _DUE_CASES
 from gateway.store.care_rows import DueRow, TimerRow, UploadRow
 from tests.postgres import store_url
 
@@ -107,6 +108,28 @@ def test_the_sweep_finds_cases_with_a_milestone_that_is_due(store: Store) -> Non
         assert len(tx.care_due.due_cases(NOW + timedelta(days=9))) == 1
         assert tx.care_due.void(T, "t1", NOW) == 1
         assert tx.care_due.due_cases(NOW + timedelta(days=99)) == ()
+
+
+def test_due_cases_come_in_pages_and_by_their_index(store: Store) -> None:
+    with store.begin() as tx:
+        tx.timers.insert(_timer())
+        tx.timers.insert(_timer("t2", case_id="c2", episode_key="another"))
+        tx.timers.insert(_timer("t1", tenant_id=OTHER))
+        tx.care_due.insert([_due("day-0", 0), _due("watch", 0)])
+        tx.care_due.insert([_due("watch", 0, "t2", case_id="c2")])
+        tx.care_due.insert([_due("watch", 0, tenant_id=OTHER)])
+    with store.read() as tx:
+        names, after = [], None
+        while page := tx.care_due.due_cases(NOW, 1, after=after):
+            after = page[-1]
+            names.append((after.tenant_id, after.case_id))
+        assert names == [(T, "c1"), (T, "c2"), (OTHER, "c1")]
+    if store.engine.dialect.name == "sqlite":
+        text = str(_DUE_CASES.compile(store.engine))
+        with store.engine.connect() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("2026-01-05T18:00:00", 9, 0)).all()
+        assert any("care_due_open" in str(line) for line in plan), plan
+        assert not any("SCAN cases" in str(line) for line in plan), plan
 
 
 def test_an_upload_is_changed_by_compare_and_set(store: Store) -> None:
