@@ -5,6 +5,7 @@ The libraries are ours, so no process is made for them; work is bounded all the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -46,6 +47,14 @@ def criteria_libraries(slug: str = "conservative-care") -> LibrarySet:
     return LibrarySet([load_library(body) for body in bodies])
 
 
+def label_of(libraries: LibrarySet) -> str:
+    """`name|version sha256:…` of the criteria: other libraries, other label."""
+    digests = sorted(library.digest for library in libraries.libraries)
+    whole = hashlib.sha256("".join(digests).encode()).hexdigest()
+    main = libraries.named(MAIN)
+    return f"{main.label if main else MAIN} sha256:{whole}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
     """The criteria over one chart for one rule row. Not for several threads."""
@@ -67,6 +76,11 @@ class Criteria:
                 frame=outcome.error.frame,
             )
         return result_json(outcome.value)
+
+    @property
+    def label(self) -> str:
+        """Which criteria these are."""
+        return label_of(self.engine.libraries)
 
     def original(self, key: str) -> str:
         """`Type/id` in the chart of a resource of the copy."""

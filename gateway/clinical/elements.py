@@ -74,6 +74,8 @@ class Evaluation:
     """Days since symptoms began, at the least; None when that is not known."""
     practice_zone: str = ""
     """Zone in which days were counted."""
+    criteria: str = ""
+    """Logic that decided: `name|version` and the digest of its libraries; empty where the rule does not apply."""
 
     @property
     def unmet(self) -> tuple[str, ...]:

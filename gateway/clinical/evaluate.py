@@ -101,6 +101,7 @@ class _Reading:
             elapsed_days=duration.value if duration and isinstance(duration.value, int) else None,
             onset_days=self._criteria.value("Onset days", "CareRecord"),
             practice_zone=zone,
+            criteria=self._criteria.label,
         )
 
     def _elements(self) -> tuple[ElementResult, ...]:

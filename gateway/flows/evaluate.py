@@ -185,6 +185,7 @@ def _trace(found: Evaluation | None, rule: Rule | None) -> dict[str, Any]:
         "rule": found.rule_id,
         "version": found.rule_version,
         "status": found.rule_status,
+        "criteria": found.criteria,
         "verdict": found.verdict,
         "reason": found.reason,
         "red_flag": found.red_flag,

@@ -115,7 +115,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [found for key, item in items for found in [(*path, key), *_places(item, (*path, key))]]
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), row=st.sampled_from(sorted(RULES)), times=st.integers(1, 4))
 def test_any_chart_gets_a_verdict(data: st.DataObject, row: str, times: int) -> None:
     chart = everything()

@@ -55,11 +55,11 @@ def _order(chart: list[Json]) -> Json:
 
 
 def _plain(found: Evaluation) -> dict[str, Any]:
-    """The whole result; the order in which evidence is named says nothing."""
+    """The whole result but its label; the order in which evidence is named says nothing."""
     plain = asdict(found)
     for element in plain["elements"]:
         element["evidence"] = sorted(element["evidence"])
-    return {**plain, "red_flag_evidence": sorted(plain["red_flag_evidence"])}
+    return {**plain, "criteria": "", "red_flag_evidence": sorted(plain["red_flag_evidence"])}
 
 
 def _require_agreement(chart: list[Json], order: Json, row: str) -> str:

@@ -120,6 +120,14 @@ def test_evidence_of_another_patient_never_counts() -> None:
     assert not any(note.startswith("OTHER_PATIENT") for note in judge(put(OTHER)).advisories)
 
 
+def test_a_verdict_names_the_criteria_that_decided() -> None:
+    right = criteria(base(), RULES["ill-novitas"])
+    assert judge().criteria == right.label
+    assert right.label.startswith("ConservativeCare|1.0.0 sha256:")
+    other = with_mistake("ConservativeCare", "Covered days", instead("DayCount", name="Anything else"))
+    assert criteria(base(), RULES["ill-novitas"], other).label != right.label
+
+
 def test_criteria_that_fail_give_no_verdict() -> None:
     broken = with_mistake("ConservativeCare", "Covered days", instead("DayCount", name="Nothing of that name"))
     found = criteria(base(), RULES["ill-novitas"], broken)
