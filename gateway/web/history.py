@@ -22,6 +22,10 @@ _SPECIAL: Final = {
     ("populate-auto-server", "completed"): "form completed by the payer",
     ("submit", "attachment"): "documents sent to the payer",
     ("payer-response", "inquiry"): "payer asked where it stands",
+    ("write-back", "care"): "conservative care written to the EHR",
+    ("care-milestone", "alarm"): "new finding under conservative care",
+    ("care-upload", "visits-confirmed"): "visits of another clinic confirmed",
+    ("care-upload", "visits-discarded"): "visits of another clinic discarded",
 }
 """(activity, kind of the note) → words that are more exact than those of the activity."""
 
