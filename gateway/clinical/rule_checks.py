@@ -73,7 +73,7 @@ def _overlaps(rules: Iterable[Rule]) -> Iterator[RuleFinding]:
     """Versions in force on the same day. An open end is closed by the next version; a written one must not reach it."""
     versions: dict[str, list[Rule]] = defaultdict(list)
     for rule in rules:
-        if rule.status != "retired":
+        if not rule.is_withdrawn:
             versions[rule.rule_id].append(rule)
     for listed in versions.values():
         for earlier, later in pairwise(sorted(listed, key=lambda rule: (rule.effective.start, rule.version))):
@@ -87,7 +87,7 @@ def _overlaps(rules: Iterable[Rule]) -> Iterator[RuleFinding]:
 
 def _ties(rules: Iterable[Rule]) -> Iterator[RuleFinding]:
     """Pairs of different rows that one order could match equally well; choosing between them would be chance."""
-    live = [rule for rule in rules if rule.status != "retired"]
+    live = [rule for rule in rules if not rule.is_withdrawn]
     for one, other in combinations(live, 2):
         if one.rule_id != other.rule_id and _is_tie(one, other):
             yield _error(other, "payer.match", f"{name_of(one)} applies to the same orders equally; narrow one of them")

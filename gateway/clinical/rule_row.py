@@ -303,9 +303,14 @@ class Rule(_Part):
         return max(own, default=self.pt.min_sessions.default)
 
     def holds_on(self, day: date) -> bool:
-        """Whether the row is in force for an order of that day."""
+        """Whether the row is in force for an order of that day; orders of its time keep one that ended and retired."""
         end = self.effective.end
-        return self.status != "retired" and self.effective.start <= day and (end is None or day <= end)
+        return not self.is_withdrawn and self.effective.start <= day and (end is None or day <= end)
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether the row holds for no order at all: retired without a last day."""
+        return self.status == "retired" and self.effective.end is None
 
     def review_is_overdue(self, today: date) -> bool:
         """Whether the row should have been reviewed again before `today`."""

@@ -59,6 +59,15 @@ def test_a_retired_version_is_out_of_the_way() -> None:
     assert _errors(_row(status="retired"), _row(version="0.2.0")) == []
 
 
+def test_a_retired_version_with_a_last_day_still_counts_for_its_time() -> None:
+    ended = _row(status="retired", effective={"from": "2026-01-01", "to": "2026-05-31"})
+    assert ended.holds_on(date(2026, 5, 31))
+    assert not ended.holds_on(date(2026, 6, 1))
+    assert not _row(status="retired").holds_on(date(2026, 5, 31))
+    assert _errors(ended, _row(version="0.2.0", effective={"from": "2026-06-01"})) == []
+    assert _errors(ended, _row(version="0.2.0", effective={"from": "2026-05-31"})) == [END]
+
+
 @pytest.mark.parametrize(
     ("other", "is_tie"),
     [
