@@ -83,7 +83,7 @@ def invite(page: Page) -> Response:
     """The questionnaire behind a link."""
     try:
         found = instruments_links.open_link(page.services, page.part("token"))
-    except (NotFound, InputError):
+    except NotFound:
         return _gone(page)
     return _patient(page, found.opened)
 

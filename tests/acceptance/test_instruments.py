@@ -24,7 +24,7 @@ ORDINAL = "ordinal-{}"
 @pytest.fixture(scope="module", name="house")
 def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """One house for the module; each test has a patient of its own."""
-    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(18)) as opened:
+    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(30)) as opened:
         yield opened
 
 
@@ -282,3 +282,50 @@ def test_an_auditor_looks_and_enters_nothing(ward: Ward) -> None:
     fields = {"token": token.group(1), "answer:pain": "score-7", "shown": "pain"}
     assert auditor.post(f"/cases/{case.case_id}/instruments/pain-nrs", fields).status_code == 403
     assert auditor.post(f"/cases/{case.case_id}/instruments/pain-nrs/link", fields).status_code == 403
+
+
+HOSTILE: list[dict[str, str | list[str]]] = [
+    {},
+    {"answer:pain": "\x00\x1b", "shown": "pain"},
+    {"answer:pain": "9" * 400, "shown": "pain"},
+    {"answer:pain": ["1", "2", "3"], "shown": ["pain", "pain", "nothing"]},
+    {"answer:nothing": "1", "shown": "nothing"},
+    {"answer:pain": "<script>alert(1)</script>", "shown": "pain", "filled-on": "0000-00-00"},
+    {"answer:pain": "x" * 60_000, "shown": "pain"},
+    {"code": ["<b>", "R29.2"], "attest": "yes", "password": "x" * 5_000, "draft": "../../etc", "then": "review"},
+]
+ADDRESSES = (
+    "instruments/pain-vas",
+    "instruments/nothing",
+    "instruments/red-flags-trauma",
+    "red-flag/pain-vas",
+    "red-flag/neuro-exam-cervical/attest",
+    "red-flag/red-flags-trauma",
+    "red-flag/red-flags-trauma/attest",
+    "red-flag/red-flags-trauma/write",
+    "neuro-exam",
+    "neuro-exam/support",
+    "neuro-exam/write",
+)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_hostile_posts_are_refused_and_change_nothing_in_the_ehr(ward: Ward, address: str) -> None:
+    case, browser = ward.held(), ward.browser()
+    token = re.search(r'name="token" value="([0-9a-f]+)"', browser.get("/about").text)
+    assert token
+    path = f"/cases/{case.case_id}/{address}"
+    for fields in HOSTILE:
+        answer = browser.post(path, {**fields, "token": token.group(1)})
+        assert answer.status_code < 500, (address, list(fields))
+        assert "<script>alert" not in answer.text
+    kinds = ("QuestionnaireResponse", "ClinicalImpression", "Observation")
+    assert [item for kind in kinds for item in own(ward, kind)] == []
+
+
+@pytest.mark.parametrize("token", ["x", "x" * 5_000, "..%2f..", "%00", "é"])
+def test_a_made_up_link_is_gone(ward: Ward, token: str) -> None:
+    browser = Browser(ward.house.app, "https://gateway.test")
+    assert browser.get(f"/answer/{token}").status_code in (400, 404)
+    for fields in HOSTILE:
+        assert browser.post(f"/answer/{token}", fields).status_code in (400, 404)
