@@ -15,7 +15,7 @@ from gateway.web.case_actions import conflict
 from gateway.web.case_pages import head
 from gateway.web.fields import Field
 from gateway.web.page import Page
-from gateway.web.template_pages import CLOSED, WRONG_PASSWORD, changed, is_proved, mark, show_template, tree_of
+from gateway.web.template_pages import CLOSED, WRONG_PASSWORD, changed, is_proved, mark, renewed, show_template, tree_of
 
 ASSERT_FIRST: Final = "Tick the statement: without it the order is not changed."
 NOT_WRITTEN: Final = "What you recorded is kept, but the EHR did not take all of it. Do it again."
@@ -42,8 +42,8 @@ def save(page: Page) -> Response:
             tree = tree_of(opened.view)
             return _form(page, opened, 422, tree=tree, errors=mark(tree, page.form, texts, refused))
         if page.form.one("then") == "record":
-            digest = _open(page).digest
-            attest_exam.record(page.services, actor, case_id, slug, digest)
+            seen = _open(page).digest if texts else page.form.one("draft")
+            attest_exam.record(page.services, actor, case_id, slug, seen)
             return page.go(f"/cases/{case_id}/neuro-exam/support")
     except InputError as error:
         return _form(page, _open(page), 422, error=error.diagnostics())
@@ -79,7 +79,7 @@ def assert_diagnosis(page: Page) -> Response:
         return conflict(page, desk.open_case(services, actor, case_id), error.diagnostics())
     except EhrError:
         return _support(page, NOT_WRITTEN, 502)
-    return page.go(f"/cases/{case_id}?done=upgraded")
+    return renewed(page, page.go(f"/cases/{case_id}?done=upgraded"))
 
 
 def write(page: Page) -> Response:
@@ -107,7 +107,7 @@ def _support(page: Page, error: str = "", status: int = 200) -> Response:
         **head(found.sheet, "template"),
         found=found,
         topic=found.template,
-        waiting=bool(attest_exam.unwritten(found.sheet.events)),
+        waiting=bool(attest_exam.unwritten(found.sheet.events)) and instruments.may_write(page.who.actor),
         onset=page.form.one("onset"),
         error=error,
         address=f"/cases/{case_id}/neuro-exam",

@@ -16,7 +16,7 @@ from gateway.web.case_actions import conflict
 from gateway.web.case_pages import head
 from gateway.web.fields import Field
 from gateway.web.page import Page
-from gateway.web.template_pages import CLOSED, WRONG_PASSWORD, changed, is_proved, mark, show_template, tree_of
+from gateway.web.template_pages import CLOSED, WRONG_PASSWORD, changed, is_proved, mark, renewed, show_template, tree_of
 
 ATTEST_FIRST: Final = "Tick the attestation: without it nothing is recorded."
 NOT_WRITTEN: Final = "The attestation is kept, but the EHR did not take all of it. Write it again."
@@ -96,7 +96,7 @@ def act(page: Page) -> Response:
         return conflict(page, desk.open_case(services, actor, case_id), error.diagnostics())
     except EhrError:
         return _form(page, _open(page), 502, error=NOT_WRITTEN)
-    return page.go(f"/cases/{case_id}?done=attested")
+    return renewed(page, page.go(f"/cases/{case_id}?done=attested"))
 
 
 def write(page: Page) -> Response:
@@ -160,7 +160,7 @@ def _form(
         error=error,
         notice=bench.concepts.red_flags.notice,
         back=f"/cases/{case_id}/red-flag",
-        waiting=bool(attest.unwritten(opened.sheet.events, slug)),
+        waiting=bool(attest.unwritten(opened.sheet.events, slug)) and instruments.may_write(page.who.actor),
         then=("review", "Save and review to attest"),
         done="Saved." if page.query("done") == "saved" and status == 200 else "",
     )

@@ -11,7 +11,7 @@ from gateway.errors import InputError
 from gateway.flows.desk import FormView
 from gateway.flows.instruments import TemplateSheet
 from gateway.web import fields as page_fields
-from gateway.web import passwords
+from gateway.web import passwords, sessions
 from gateway.web.case_pages import head
 from gateway.web.fields import Field
 from gateway.web.page import Form, Page
@@ -79,3 +79,18 @@ def show_template(
         address=address,
         **{"errors": (), "error": "", "done": "", "notice": "", "buttons": (), **more},
     )
+
+
+def renewed(page: Page, response: Response) -> Response:
+    """The same answer with the session under a new id, as after every proof of who somebody is (security T10)."""
+    name = sessions.cookie_name(page.services)
+    sessions.end(page.services, page.request.cookies.get(name, ""))
+    response.set_cookie(
+        name,
+        sessions.begin(page.services, page.who.actor.id),
+        httponly=True,
+        secure=sessions.is_https(page.services),
+        samesite="lax",
+        path="/",
+    )
+    return response

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.flows import care_start
 from gateway.store.rows import CaseRow
-from tests.flows_house import STAFF
+from tests.flows_house import STAFF, Rule
 from tests.instrument_house import PASSWORD, Ward, copies, open_ward
 from tests.web_house import Browser
 
@@ -28,7 +28,7 @@ SLUG = "red-flags-myelopathy"
 @pytest.fixture(scope="module", name="house")
 def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """One house for the module; each test has a patient of its own."""
-    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(24)) as opened:
+    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(25)) as opened:
         yield opened
 
 
@@ -252,6 +252,18 @@ def test_evidence_stands_beside_each_code_and_a_code_without_is_no_sign(ward: Wa
     assert nothing_happened(ward, case)
 
 
+@pytest.mark.threat("T10")
+def test_the_session_gets_a_new_id_with_the_proof(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    fill(browser, case, MYELOPATHY)
+    before = dict(browser.cookies)
+    assert attest(browser, case).status_code == 303
+    assert dict(browser.cookies) != before
+    assert browser.get(f"/cases/{case.case_id}").status_code == 200
+    browser.cookies = httpx.Cookies(before)
+    assert browser.get(f"/cases/{case.case_id}").headers["location"].startswith("/sign-in")
+
+
 def test_a_code_with_weight_is_logged(ward: Ward) -> None:
     case, browser = ward.held(), ward.browser()
     fill(browser, case, MYELOPATHY)
@@ -342,16 +354,22 @@ def test_a_later_examination_counts_once_the_order_is_renewed(ward: Ward) -> Non
     assert ward.house.facts(case.case_id).verdict == "RED_FLAG_BYPASS"
 
 
+def failing(kind: str) -> Rule:
+    """An EHR that takes no resource of a type."""
+
+    def down(request: httpx.Request) -> httpx.Response | None:
+        wanted = request.method in ("POST", "PUT") and f"/{kind}" in request.url.path
+        return httpx.Response(500) if wanted else None
+
+    return down
+
+
 @pytest.mark.parametrize("broken", ["Observation", "ClinicalImpression", "Provenance"])
 def test_a_fault_of_the_ehr_is_repaired_without_a_second_attestation(ward: Ward, broken: str) -> None:
     case, browser = ward.held(), ward.browser()
     fill(browser, case, MYELOPATHY)
 
-    def down(request: httpx.Request) -> httpx.Response | None:
-        wanted = request.method in ("POST", "PUT") and f"/{broken}" in request.url.path
-        return httpx.Response(500) if wanted else None
-
-    ward.house.ehr.rules.append(down)
+    ward.house.ehr.rules.append(failing(broken))
     failed = attest(browser, case, code=["R29.2"], expedited="yes")
     assert failed.status_code == 502
     assert "did not take all of it" in failed.text
@@ -373,6 +391,47 @@ def test_a_fault_of_the_ehr_is_repaired_without_a_second_attestation(ward: Ward,
     again = browser.submit(address, address, {})
     assert again.status_code == 303
     assert browser.get(address).text.count("not yet in the EHR") == 0
+
+
+@pytest.mark.threat("T16")
+def test_who_only_reads_writes_no_attestation_to_the_ehr(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    fill(browser, case, MYELOPATHY)
+    ward.house.ehr.rules.append(failing("Observation"))
+    assert attest(browser, case).status_code == 502
+    ward.house.ehr.rules.clear()
+    address = f"/cases/{case.case_id}/red-flag/{SLUG}"
+    auditor = ward.browser("ada")
+    page = auditor.get(address)
+    assert f"{address}/write" not in page.text
+    token = re.search(r'name="token" value="([0-9a-f]+)"', page.text)
+    assert token
+    assert auditor.post(f"{address}/write", {"token": token.group(1)}).status_code == 403
+    assert ward.in_ehr("ClinicalImpression") == []
+    assert browser.submit(address, f"{address}/write", {}).status_code == 303
+
+
+def test_a_record_that_the_ehr_keeps_of_its_own_is_no_attestation(ward: Ward) -> None:
+    """Many EHRs write a Provenance for whatever is created; ours is written all the same, and once."""
+    case, browser = ward.held(), ward.browser()
+    fill(browser, case, MYELOPATHY)
+    ward.house.ehr.rules.append(failing("Provenance"))
+    assert attest(browser, case).status_code == 502
+    ward.house.ehr.rules.clear()
+    target = f"ClinicalImpression/{ward.in_ehr('ClinicalImpression')[0]['id']}"
+    theirs = {
+        "resourceType": "Provenance",
+        "target": [{"reference": target}],
+        "recorded": "2026-03-02T17:00:00Z",
+        "agent": [{"who": {"display": "EHR"}}],
+    }
+    ehr = ward.house.services.ehr("ehr")
+    ehr.create(theirs)
+    address = f"/cases/{case.case_id}/red-flag/{SLUG}"
+    assert browser.submit(address, f"{address}/write", {}).status_code == 303
+    ward.house.work()
+    assert ward.house.facts(case.case_id).verdict == "RED_FLAG_BYPASS"
+    assert len(ehr.search("Provenance", {"target": target}).resources) == 2
 
 
 def test_words_of_an_attestation_can_be_proved(ward: Ward) -> None:
