@@ -160,10 +160,12 @@ def unwritten(events: Sequence[EventRow], slug: str) -> str:
 
 
 def finish(services: Services, actor: Actor, case_id: str, slug: str) -> CaseRow:
-    """Write to the EHR what was attested, and check the case again. Conflict where nothing waits; the EHR's errors.
+    """Write to the EHR what was attested, and check the case again.
 
-    Who writes need not be who attested: the records name the clinician of the attestation.
+    Who writes need not be who attested: the records name the clinician of the attestation. Raises AccessError for
+    those who only read, Conflict where nothing waits, the EHR's errors.
     """
+    require_access(actor.caller, "template.answer")
     opened = instruments.open_template(services, actor, case_id, slug)
     case = opened.sheet.case
     digest = unwritten(opened.sheet.events, slug)

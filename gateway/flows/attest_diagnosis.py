@@ -50,7 +50,7 @@ def write(services: Services, case: CaseRow, bench: Bench, kept: Json, shelf: Eh
     symptoms = _symptoms(bench, region)
     if kept["refines"]:
         on = order_day(bench.order, bench.zone, signing.at)[0]
-        for condition in symptoms:
+        for condition in filter(_is_active, symptoms):
             shelf.written.append(_end(services, case, condition, on))  # (2)
     shelf.written.append(
         change_order(services, case, lambda order: _with_diagnosis(order, reference, symptoms, region, signing, kept))
@@ -124,8 +124,9 @@ def region_of(services: Services, bench: Bench) -> Region:
 
 
 def _symptoms(bench: Bench, region: Region) -> list[Json]:
+    """Problems with the symptom's code, ended ones too: after a fault the repeat finds those that it ended itself."""
     conditions = bench.snapshot.record.of_type("Condition")
-    return [item for item in conditions if _is_active(item) and region.symptom_code in diagnoses(item.get("code"))]
+    return [item for item in conditions if region.symptom_code in diagnoses(item.get("code"))]
 
 
 def redirects(template: Exam, bench: Bench) -> Iterable[str]:

@@ -186,7 +186,7 @@ def assert_diagnosis(services: Services, actor: Actor, case_id: str, said: Asser
     who = require_practitioner(actor)
     bench = instruments.read_bench(services, sheet.case)
     found = _support(services, actor, sheet, bench)
-    _require_supported(found, said)
+    _require_supported(found, said, instruments.today(services, bench) if said.renews_order else found.order_on)
     signing = signing_of(services, who, bench.zone)
     statement = f"{found.template.statement}\n{found.code} {found.template.diagnosis_label}, since {said.onset_on}.\n"
     proof = proof_of(
@@ -217,13 +217,14 @@ def assert_diagnosis(services: Services, actor: Actor, case_id: str, said: Asser
     return finish(services, actor, case_id)
 
 
-def _require_supported(found: Support, said: Assertion) -> None:
+def _require_supported(found: Support, said: Assertion, latest: date) -> None:
+    """`latest` is the day of the order as it will stand."""
     if found.redirect:
         raise Conflict(" ".join(found.redirect), code="diagnosis.excluded")
     if not found.is_enabled:
         raise Conflict(f"The diagnosis is not supported yet. {found.line}", code="diagnosis.unsupported")
     onset = calendar_day(said.onset_on)
-    if onset is None or (onset > found.order_on and not said.renews_order):
+    if onset is None or onset > latest:
         raise InputError("Say since when, as YYYY-MM-DD and not after the order.", code="diagnosis.onset", status=422)
     if found.needs_renewal and not said.renews_order:
         raise InputError(
@@ -240,7 +241,11 @@ def unwritten(events: Sequence[EventRow]) -> str:
 
 
 def finish(services: Services, actor: Actor, case_id: str) -> CaseRow:
-    """Write to the EHR what was asserted, and check the case again. Conflict where nothing waits; the EHR's errors."""
+    """Write to the EHR what was asserted, and check the case again.
+
+    Raises AccessError, Conflict where nothing waits, the EHR's errors.
+    """
+    require_access(actor.caller, "template.answer")
     sheet = desk.open_case(services, actor, case_id)
     digest = unwritten(sheet.events)
     if not digest:

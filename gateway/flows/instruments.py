@@ -273,6 +273,11 @@ def about(case: CaseRow) -> CaseFacts:
     return CaseFacts(tenant=case.tenant_id, state=CaseState(case.state))
 
 
+def may_write(actor: Actor) -> bool:
+    """Whether somebody may have written to the EHR again what was attested, by whomever."""
+    return decide_access(actor.caller, "template.answer").allowed
+
+
 def may(caller: Caller, action: str, case: CaseRow) -> bool:
     """Whether somebody may do something to a case as it stands."""
     return decide_access(caller, action, about(case)).allowed

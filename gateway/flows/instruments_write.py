@@ -1,7 +1,7 @@
 """Writing what people recorded to the EHR: one after the other, each only once, however often it is repeated.
 
 Every resource carries an identifier made of the case, the act and its own name, and is created only where none
-has it yet. A Provenance has no identifier in R4, so that one is looked for by its target first.
+has it yet. A Provenance has no identifier in R4, so that one is looked for by its target and its statement first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from gateway.clients.ehr import Fetched
 from gateway.errors import Conflict
 from gateway.fhir import Json
-from gateway.fhir.reading import objects
+from gateway.fhir.reading import objects, one, text
 from gateway.fhir.references import reference_text, same_target
 from gateway.flows.ledger import Item
 from gateway.flows.services import Services
@@ -74,10 +74,10 @@ class EhrShelf:
         return fetched.reference
 
     def _existing(self, record: Json) -> Fetched | None:
-        """A Provenance of the same first target that the EHR has already."""
+        """This very Provenance, where the EHR has it already; one that somebody else keeps of the target is another."""
         target = reference_text(objects(record.get("target"))[0])
         found = self.services.ehr(self.case.ehr_id).search("Provenance", {"target": target})
-        return next((item for item in found.fetched if _is_about(item.resource, target)), None)
+        return next((item for item in found.fetched if _is_same(item.resource, record, target)), None)
 
     def items(self) -> tuple[Item, ...]:
         """Everything written, byte for byte as the EHR holds it, for an event."""
@@ -107,5 +107,13 @@ def reference_to(values: Sequence[str]) -> list[dict[str, str]]:
     return [{"reference": value} for value in values]
 
 
-def _is_about(record: Json, target: str) -> bool:
-    return any(same_target(reference_text(item), target) for item in objects(record.get("target")))
+def _is_same(found: Json, record: Json, target: str) -> bool:
+    """Whether a Provenance is about the target and rests on the same statement."""
+    is_about = any(same_target(reference_text(item), target) for item in objects(found.get("target")))
+    return is_about and _statements(found) == _statements(record)
+
+
+def _statements(record: Json) -> set[str]:
+    """Digests of the words that a Provenance names as its source."""
+    whats = (one(entity.get("what")) for entity in objects(record.get("entity")))
+    return {text(one(what.get("identifier")).get("value")) for what in whats}

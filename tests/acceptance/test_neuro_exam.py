@@ -238,6 +238,42 @@ def test_findings_after_the_order_count_once_it_is_renewed(ward: Ward) -> None:
     page = browser.get(f"/cases/{case.case_id}/neuro-exam/support")
     assert "Renew the order as of today" in page.text
     assert assert_it(browser, case).status_code == 422
+    tomorrow = assert_it(browser, case, renew="yes", onset="2026-03-03")
+    assert tomorrow.status_code == 422
+    assert "not after the order" in alert(tomorrow)
     assert assert_it(browser, case, renew="yes").status_code == 303
     assert ward.order()["authoredOn"].startswith("2026-03-02")
     assert codes(ward.order(), ward) == ["M54.12"]
+
+
+def test_a_fault_of_the_ehr_leaves_no_ended_symptom_on_the_order(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    examine(browser, case, STRONG)
+    ward.house.work()
+
+    def down(request: httpx.Request) -> httpx.Response | None:
+        wanted = request.method == "PUT" and "/ServiceRequest" in request.url.path
+        return httpx.Response(503) if wanted else None
+
+    ward.house.ehr.rules.append(down)
+    assert assert_it(browser, case, refines="yes").status_code == 502
+    assert codes(ward.order(), ward) == ["M54.2"]
+    ward.house.ehr.rules.clear()
+    address = f"/cases/{case.case_id}/neuro-exam"
+    auditor = ward.browser("ada").get(f"{address}/support")
+    assert "/write" not in auditor.text
+    assert browser.submit(f"{address}/support", f"{address}/write", {}).status_code == 303
+    assert codes(ward.order(), ward) == ["M54.12"]
+
+
+def test_an_examination_that_somebody_changed_meanwhile_is_not_recorded_unseen(ward: Ward) -> None:
+    case, clinician, staff = ward.held(), ward.browser(), ward.browser("stella")
+    address = f"/cases/{case.case_id}/neuro-exam"
+    examine(staff, case, STRONG, then="")
+    page = clinician.get(address)
+    hidden = {name: re.search(rf'name="{name}" value="([0-9a-f]+)"', page.text) for name in ("token", "draft")}
+    seen = {name: found.group(1) for name, found in hidden.items() if found}
+    assert set(seen) == {"token", "draft"}
+    examine(staff, case, {"answer:exam-on": "2026-01-20"}, then="")
+    assert clinician.post(address, {**seen, "then": "record"}).status_code == 409
+    assert [item for item in ward.in_ehr("Observation") if item.get("identifier")] == []
