@@ -22,6 +22,7 @@ from gateway.fhir import Json
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows import form_reports, ledger
 from gateway.flows.actors import Actor
+from gateway.flows.attach import answer_with_form
 from gateway.flows.extract import Snapshot, load_snapshot
 from gateway.flows.form_cases import (
     after_forms,
@@ -39,7 +40,7 @@ from gateway.flows.form_cases import (
     todo,
     trace_of,
 )
-from gateway.flows.form_coverage import take_over
+from gateway.flows.form_coverage import CoverageAnswer, take_over
 from gateway.flows.ledger import FHIR_JSON, Act, Item
 from gateway.flows.logic_codes import fetch_codes, with_answers
 from gateway.flows.services import Services
@@ -296,8 +297,12 @@ def _complete(
         asked.form, response=digest_of(body), status="completed", open_required=(), sets=asked.form.sets + 1
     )
     saved = to_be_saved(services, case, facts.with_form(completed), completed)
-    said = take_over(services, case, saved, done, hashlib.sha256(exchange.response_bytes).hexdigest())
-    changed = said.facts
+    if completed.asked_by:  # answers a pend: nothing about coverage comes with it (dtr:spec-42)
+        changed, reply = answer_with_form(services, case, saved, completed, done)
+        said = CoverageAnswer(facts=changed, kept=((reply, FHIR_JSON),))
+    else:
+        said = take_over(services, case, saved, done, hashlib.sha256(exchange.response_bytes).hexdigest())
+        changed = said.facts
     is_ours = case.state in (CaseState.DOCUMENTING, CaseState.NEEDS_ATTENTION)
     to = after_forms(changed) if is_ours and not changed.forms_named else None
     return ledger.append(

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import PayerUnreachable
 from gateway.fhir.json import parse_json
-from gateway.flows import actions, forms, ledger
+from gateway.flows import actions, forms, ledger, next_questions
 from tests.integration.flows_house import PERSON, House, answered, open_house
 
 
@@ -19,7 +19,8 @@ from tests.integration.flows_house import PERSON, House, answered, open_house
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One house for the module; every test has a patient of its own."""
     folder: Path = tmp_path_factory.mktemp("requested")
-    with open_house(folder, dict.fromkeys(("asked", "away", "nothing"), "SYN-FORM-01")) as opened:
+    members = dict.fromkeys(("asked", "away", "nothing"), "SYN-FORM-01")
+    with open_house(folder, members | {"stepwise": "SYN-FORM-02"}) as opened:
         yield opened
 
 
@@ -45,13 +46,7 @@ def test_the_form_that_a_pend_asks_for_is_filled_and_sent(house: House) -> None:
     assert typed == []  # what people answered before is not taken over (dtr:spec-125)
     house.answer_forms(case_id)
     assert all(one.sent for one in house.facts(case_id).requests)
-    for _ in range(20):  # the payer decides in its own time; nobody notifies in this house, so a person asks
-        if house.case(case_id).state == "approved":
-            break
-        sleep(0.1)
-        actions.inquire(house.services, PERSON, case_id)
-        house.wait(60)
-    assert house.case(case_id).state == "approved"
+    _require_approval(house, case_id)
     assert house.verbs(case_id).count("submit") == 2  # the request and the form
     assert not house.failing_codes(case_id)
 
@@ -99,3 +94,38 @@ def test_a_payer_that_is_away_does_not_keep_its_decision_from_the_case(house: Ho
         house.wait(120)
     assert house.facts(case_id).requests[0].context == ""  # given up: a person answers
     assert forms.show_forms(house.services, PERSON, case_id)[0]["status"] == "completed"
+
+
+def _require_approval(house: House, case_id: str) -> None:
+    """The payer decides in its own time; nobody notifies in this house, so a person asks."""
+    for _ in range(20):
+        if house.case(case_id).state == "approved":
+            break
+        sleep(0.1)
+        actions.inquire(house.services, PERSON, case_id)
+        house.wait(60)
+    assert house.case(case_id).state == "approved"
+
+
+@pytest.mark.requirement("dtr:spec-42")
+def test_a_form_that_is_asked_step_by_step_answers_a_pend_too(house: House) -> None:
+    case_id = house.post("stepwise")
+    house.run()
+    _step_through(house, case_id, "1")
+    assert house.case(case_id).state == "pended"
+    need = house.facts(case_id).need
+    _step_through(house, case_id, "2")
+    assert house.facts(case_id).need == need
+    assert all(one.sent for one in house.facts(case_id).requests)
+    _require_approval(house, case_id)
+    assert not house.failing_codes(case_id)
+
+
+def _step_through(house: House, case_id: str, form_id: str) -> None:
+    """Answer an adaptive form set by set until its service completes it."""
+    answers = {"weeks": "7", "treatment": "exercise", "change": "Surgery is planned."}
+    next_questions.ask_next(house.services, PERSON, case_id, form_id)
+    for link_id, value in answers.items():
+        forms.fill(house.services, PERSON, case_id, form_id, {link_id: [value]})
+        next_questions.ask_next(house.services, PERSON, case_id, form_id)
+    house.run()
