@@ -7,7 +7,7 @@ Source: spec/clinical.md §2.2.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -26,12 +26,14 @@ from gateway.flows.care_chart import Reading, progress_of
 from gateway.flows.care_end import ending, without_hold
 from gateway.flows.care_facts import Kept, TimerFacts
 from gateway.flows.care_facts import read_facts as read_timer
+from gateway.flows.evaluate import lines_of, trace_of
 from gateway.flows.ledger import FHIR_JSON, Act, Item
 from gateway.flows.services import Services
 from gateway.store import Tx
 from gateway.store.care_rows import DueRow, TimerPhase, TimerRow
 from gateway.store.rows import CaseRow
 
+JSON = "application/json"
 ALARMS = {
     "red-flag": "a red-flag finding",
     "new-diagnosis": "a new diagnosis with findings",
@@ -128,7 +130,7 @@ def _tell_alarms(now: Look) -> Look:
     cited = {reference for _, reference in fresh if reference}
     act = Act(
         verb="care-milestone",
-        about=(Item.body(_trace(now, name, Judgement(missing=lines)), "application/json"),),
+        about=(Item.body(_trace(now, name, Judgement(missing=lines)), JSON),),
         sources=_evidence(now.reading, cited),
         note={"kind": "alarm", "stage": name, "reason": ",".join(dict.fromkeys(kind for kind, _ in fresh))},
     )
@@ -155,7 +157,7 @@ def _fire(now: Look, row: DueRow) -> CaseRow:
     facts = replace(facts, alerts={**facts.alerts, row.name: judged.missing}, progress=numbers(now.progress))
     act = Act(
         verb="care-milestone",
-        about=(Item.body(_trace(now, row.name, judged), "application/json"),),
+        about=(Item.body(_trace(now, row.name, judged), JSON),),
         sources=_evidence(now.reading, _cited(now.progress)),
         note={
             "kind": "milestone",
@@ -171,7 +173,36 @@ def _fire(now: Look, row: DueRow) -> CaseRow:
         _save(tx, now.timer, facts)
 
     sentence = _sentence(now, milestone, judged) if milestone is not None else ""
-    return ledger.append(now.services, now.case, act, next_action=sentence, objects=objects, also=also)
+    fresh = _judged_anew(now)
+    if fresh is not None:
+        objects.append((fresh[1], JSON))
+    return ledger.append(
+        now.services,
+        now.case,
+        act,
+        next_action=sentence,
+        facts=fresh[0] if fresh is not None else None,
+        objects=objects,
+        also=also,
+    )
+
+
+def _judged_anew(now: Look) -> tuple[Facts, bytes] | None:
+    """A held case's facts with today's evaluation in force, and its bytes; None for a case that is not held.
+
+    While a timer runs it alone looks at the case, so the pages would else show the evaluation of the day it began.
+    """
+    if now.case.state != CaseState.HELD:
+        return None
+    found = now.progress.found
+    trace = provenance.salted_record("evaluation", trace_of(found, now.reading.rule))
+    facts = replace(
+        read_facts(now.case.facts),
+        evaluation=hashlib.sha256(trace).hexdigest(),
+        verdict=found.verdict,
+        lines=lines_of(found),
+    )
+    return facts, trace
 
 
 def _sentence(now: Look, milestone: Milestone, judged: Judgement) -> str:
@@ -226,13 +257,44 @@ def _save(tx: Tx, timer: TimerRow, facts: TimerFacts) -> None:
 
 
 def _note(now: Look) -> CaseRow:
-    """Keep the numbers of the look and set when to look again; no event, nothing happened to the case."""
+    """Keep the numbers of the look and set when to look again.
+
+    An event only where an element has changed its status; else the lines of a held case, which name the day.
+    """
     changed = replace(now.facts, progress=numbers(now.progress), sessions=now.progress.sessions)
-    with now.services.store.begin() as tx:
+
+    def also(tx: Tx) -> None:
         _save(tx, now.timer, changed)
         at = next_watch(now.services.clock.now())
         tx.care_due.move(now.timer.tenant_id, now.timer.timer_id, WATCH, at, 0)
-    return now.case
+
+    fresh = _judged_anew(now)
+    if fresh is not None and changed.progress["gaps"] != now.facts.progress.get("gaps"):
+        return _record_judgement(now, fresh, also)
+    with now.services.store.begin() as tx:
+        also(tx)
+        if fresh is None:
+            return now.case
+        facts = replace(read_facts(now.case.facts), lines=fresh[0].lines)
+        return tx.cases.update(now.case.tenant_id, now.case.case_id, now.case.version, facts=facts.to_text())
+
+
+def _record_judgement(now: Look, fresh: tuple[Facts, bytes], also: Callable[[Tx], None]) -> CaseRow:
+    """The evaluation of the day as an event of its own, as the case's own check would record it."""
+    rule = now.reading.rule
+    act = Act(
+        verb="evaluate",
+        about=(Item.body(fresh[1], JSON),),
+        sources=_evidence(now.reading, _cited(now.progress)),
+        policy=(f"urn:pa-gateway:rule:{rule.rule_id}|{rule.version}",),
+        note={
+            "verdict": now.progress.found.verdict,
+            "rule": rule.rule_id,
+            "rule_version": rule.version,
+            "kind": "care",
+        },
+    )
+    return ledger.append(now.services, now.case, act, facts=fresh[0], also=also)
 
 
 def numbers(progress: Progress) -> dict[str, Any]:

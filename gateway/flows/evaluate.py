@@ -63,12 +63,12 @@ def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     found = _evaluate(services, case, snapshot, order, rule) if rule else None
     settled, action = settle(services, facts, found), NeedAction(facts.need_action)
     wake = care_day.hold_until(services, case, facts, settled.wake)
-    trace = provenance.salted_record("evaluation", _trace(found, rule))
+    trace = provenance.salted_record("evaluation", trace_of(found, rule))
     changed = replace(
         facts.succeeded("check-rules"),
         evaluation=Item.body(trace, "application/json").digest,
         verdict=found.verdict if found else "",
-        lines=_lines(found),
+        lines=lines_of(found),
         forms=facts.forms if facts.forms_fetched or action in NEEDS_FORMS else (),
         held_until=wake.isoformat() if wake else "",
     )
@@ -99,7 +99,7 @@ def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     )
 
 
-def _lines(found: Evaluation | None) -> tuple[str, ...]:
+def lines_of(found: Evaluation | None) -> tuple[str, ...]:
     """One sentence per missing or undecided element, those of an incomplete red flag first."""
     if found is None:
         return ()
@@ -178,7 +178,8 @@ def _evidence(services: Services, snapshot: Snapshot, found: Evaluation | None, 
     return tuple(Item.resource(item.full_url, item.raw) for item in kept)
 
 
-def _trace(found: Evaluation | None, rule: Rule | None) -> dict[str, Any]:
+def trace_of(found: Evaluation | None, rule: Rule | None) -> dict[str, Any]:
+    """The evaluation as plain values, as it is kept and shown."""
     if found is None or rule is None:
         return {"rule": None, "verdict": "no rule applies"}
     return {

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.flows import care, care_start
+from gateway.web.chips import case_chip
 from tests.care_house import Patient, chart, clinician, confirmed, local
 from tests.flows_house import STAFF, House, open_house
 
@@ -107,6 +108,9 @@ def test_six_weeks_with_restarts_end_in_a_packet_that_leaves_by_itself(tmp_path:
             patient.at(day, "19:00")
             due = {name for name, on in MILESTONES.items() if on <= day and name != "decision"}
             assert _fired(patient, case_id) == Counter(due), f"day {day}"
+            if 0 < day < 42:
+                chip = case_chip(patient.house.case(case_id), patient.house.facts(case_id))
+                assert chip.word == f"On hold: day {day} of 42"
             if day < 42:
                 assert patient.house.case(case_id).state == "held", f"day {day}"
                 assert len(patient.house.payers.sent("/$submit")) == before

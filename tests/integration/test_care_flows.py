@@ -317,6 +317,7 @@ def test_visits_of_another_clinic_count_after_a_person_confirmed_them(tmp_path: 
         assert [visit.day.day for visit in preview.fresh] == [6, 10], "the session of the 5th is on file"
         patient.at(11)
         assert patient.timer_facts(case_id).progress["sessions"] == 1
+        assert any("1 of 6 therapy sessions" in line for line in patient.house.facts(case_id).lines)
         care_upload.confirm(services, STAFF, case_id, preview.upload.upload_id)
         patient.at(11, "13:00")
         assert patient.timer_facts(case_id).progress["sessions"] == 3
