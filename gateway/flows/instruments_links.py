@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from gateway.errors import NotFound
 from gateway.flows import desk, instruments, ledger
 from gateway.flows.actors import Actor
-from gateway.flows.instruments_measure import PATIENT, Entry, MeasureSheet, keep, open_measure
+from gateway.flows.instruments_measure import PATIENT, Entry, MeasureSheet, keep, open_measure, with_id
 from gateway.flows.services import Services
 from gateway.logs import get_logger
 from gateway.policy.access import require_access
@@ -76,7 +76,7 @@ def open_link(services: Services, token: str) -> Invitation:
     if row is None or row.used_at is not None or row.expires_at <= services.clock.now():
         raise NotFound(GONE, code="link.gone")
     opened = open_measure(services, row.instrument)
-    return Invitation(row=row, opened=_with_id(opened, row.response_id))
+    return Invitation(row=row, opened=with_id(opened, row.response_id))
 
 
 def use_link(services: Services, row: LinkRow, opened: MeasureSheet, *, anyway: bool = False) -> None:
@@ -96,10 +96,6 @@ def use_link(services: Services, row: LinkRow, opened: MeasureSheet, *, anyway: 
         with services.store.begin() as tx:
             tx.links.free(row)
         raise
-
-
-def _with_id(opened: MeasureSheet, response_id: str) -> MeasureSheet:
-    return replace(opened, response={**opened.response, "id": response_id})
 
 
 def _digest(token: str) -> str:

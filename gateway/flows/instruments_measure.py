@@ -7,6 +7,8 @@ Source: spec/clinical.md §3.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -29,6 +31,7 @@ from gateway.clinical.instruments_scores import (
 from gateway.clinical.wording import WordingProvider, countable, stamp
 from gateway.errors import GatewayError, InputError, NotFound
 from gateway.fhir import Json
+from gateway.fhir.json import dump_json
 from gateway.fhir.reading import calendar_day, objects, one, text, thaw
 from gateway.flows import desk, instruments, ledger
 from gateway.flows.actors import Actor
@@ -55,8 +58,10 @@ __all__ = [
     "open_measure",
     "overview",
     "with_answers",
+    "with_id",
 ]
 
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SCORED: Final = "measure-scored"
 """Kind of the event of a response."""
 PATIENT: Final = OriginAuthor(roles=({"text": "patient"},))
@@ -107,7 +112,7 @@ class Entry:
     author: OriginAuthor
     """Author of the answers."""
     response_id: str
-    """What the answers are kept under; the same for a repeat."""
+    """What the answers are kept under; the same for a repeat, and for what one page sends twice."""
     filled_on: str = ""
     """Day on which a paper form was filled in; empty for now."""
 
@@ -166,6 +171,12 @@ def open_measure(services: Services, slug: str) -> MeasureSheet:
     )
 
 
+def with_id(opened: MeasureSheet, response_id: str) -> MeasureSheet:
+    """The questionnaire whose answers are kept under this id; its own stands where that is no UUID."""
+    own = {"id": response_id} if _UUID.fullmatch(response_id) else {}
+    return replace(opened, response={**opened.response, **own})
+
+
 def with_answers(
     services: Services, opened: MeasureSheet, answers: Mapping[str, Sequence[str]], author: OriginAuthor
 ) -> tuple[MeasureSheet, dict[str, str]]:
@@ -189,7 +200,7 @@ def keep(services: Services, case: CaseRow, opened: MeasureSheet, entry: Entry, 
     """Write a response and its score to the EHR, record it, and have a held case looked at again.
 
     InputError 422 where it is incomplete; too few items for a score are refused unless `anyway`. The EHR's errors:
-    a repeat with the same response id writes nothing twice.
+    a repeat of the same answers under the same response id writes nothing twice.
     """
     snapshot = read_facts(case.facts).snapshot
     if not snapshot:
@@ -201,11 +212,17 @@ def keep(services: Services, case: CaseRow, opened: MeasureSheet, entry: Entry, 
     scores = _scores(services, opened, response)
     if not scores and not anyway:
         raise InputError(_too_few(opened.measure), code="measure.too-few", status=422)
-    shelf = EhrShelf(services=services, case=case, act_id=entry.response_id)
+    shelf = EhrShelf(services=services, case=case, act_id=_act_id(entry, response))
     reference = shelf.put("response", response)
     for position, score in enumerate(scores):
         shelf.put(f"score-{position}", {**score, "derivedFrom": [{"reference": reference}]})
     return ledger.retry_on_conflict(lambda: _record(services, case, opened, entry, shelf))
+
+
+def _act_id(entry: Entry, response: Json) -> str:
+    """What is kept under: answers that were changed after a fault are others, so that a score fits its response."""
+    said = dump_json([response.get("item", []), entry.filled_on.strip()])
+    return f"{entry.response_id}:{hashlib.sha256(said).hexdigest()}"
 
 
 def _too_few(measure: Measure) -> str:

@@ -20,7 +20,9 @@ from gateway.web.page import Page
 from gateway.web.template_pages import changed, mark, tree_of
 from gateway.web.trends import draw
 
-NOT_KEPT: Final = "The record system cannot be reached just now and nothing was kept. Try again in a few minutes."
+NOT_KEPT: Final = (
+    "The record system did not take all of it just now. Send it again in a few minutes; nothing is kept twice."
+)
 
 
 def overview(page: Page) -> Response:
@@ -44,7 +46,8 @@ def show(page: Page) -> Response:
 def enter(page: Page) -> Response:
     """Keep what staff entered, with its score."""
     services, actor, case_id = page.services, page.who.actor, page.part("case_id")
-    opened, refused, texts = _answered(page, instruments_measure.open_measure(services, page.part("slug")))
+    blank = instruments_measure.open_measure(services, page.part("slug"))
+    opened, refused, texts = _answered(page, instruments_measure.with_id(blank, page.form.one("entry")))
     if refused:
         return _staff(page, opened, refused=refused, texts=texts, status=422)
     try:

@@ -154,11 +154,43 @@ def test_a_fault_of_the_ehr_uses_no_link_up_and_writes_nothing_twice(ward: Ward)
     ward.house.ehr.rules.append(down)
     failed = send(ward, path, ndi(*[2] * 10))
     assert failed.status_code == 502
-    assert "nothing was kept" in failed.text
+    assert "nothing is kept twice" in failed.text
     ward.house.ehr.rules.clear()
     assert send(ward, path, ndi(*[2] * 10)).status_code == 200
     assert len(own(ward, "QuestionnaireResponse")) == 1
     assert len(own(ward, "Observation")) == 1
+
+
+def test_what_staff_send_twice_is_kept_once(ward: Ward) -> None:
+    """A second click, and a repeat after a fault of the EHR."""
+    case, staff = ward.held(), ward.browser("stella")
+    address, answers = f"/cases/{case.case_id}/instruments/ndi", ndi(*[2] * 10)
+    page = staff.get(address)
+    hidden = {name: re.search(rf'name="{name}" value="([0-9a-f-]+)"', page.text) for name in ("token", "entry")}
+    shown = [name.partition(":")[2] for name in answers]
+    fields = {**answers, "shown": shown, **{name: found.group(1) for name, found in hidden.items() if found}}
+    ward.house.ehr.rules.append(lambda request: httpx.Response(503) if "/Observation" in request.url.path else None)
+    failed = staff.post(address, fields)
+    assert failed.status_code == 502
+    assert f'name="entry" value="{fields["entry"]}"' in failed.text
+    ward.house.ehr.rules.clear()
+    assert [staff.post(address, fields).status_code for _ in range(2)] == [303, 303]
+    assert len(own(ward, "QuestionnaireResponse")) == len(own(ward, "Observation")) == 1
+
+
+def test_answers_changed_after_a_fault_have_a_score_of_their_own(ward: Ward) -> None:
+    case, staff = ward.held(), ward.browser("stella")
+    path = link_for(staff, case)
+    ward.house.ehr.rules.append(lambda request: httpx.Response(503) if "/Observation" in request.url.path else None)
+    assert send(ward, path, ndi(*[2] * 10)).status_code == 502
+    ward.house.ehr.rules.clear()
+    assert send(ward, path, ndi(*[4] * 10)).status_code == 200
+    score = own(ward, "Observation")[0]
+    assert score["valueQuantity"]["value"] == 40
+    named = score["derivedFrom"][0]["reference"].partition("/")[2]
+    response = next(item for item in own(ward, "QuestionnaireResponse") if item["id"] == named)
+    answers = [item["answer"][0]["valueCoding"]["extension"][0]["valueDecimal"] for item in response["item"]]
+    assert answers == [4] * 10
 
 
 def test_too_few_answers_make_no_score_and_are_kept_only_when_asked(ward: Ward) -> None:
