@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 import pytest
 
-from gateway.clinical.concepts import packaged_concepts
+from gateway.clinical.chart import open_chart
+from gateway.clinical.concepts import Measure, packaged_concepts
 from gateway.clinical.instruments_scores import (
     band_of,
     decimal_of,
     mean_observation,
+    read_trend,
     scale_observation,
     score_observation,
     score_response,
 )
+from gateway.clinical.rules import load_rules
+from gateway.demo.charts import all_charts
+from gateway.reasoning.record import RecordSnapshot
 
 CONCEPTS = packaged_concepts()
-NDI = CONCEPTS.measure_named("NDI")
-PSFS = CONCEPTS.measure_named("PSFS")
-assert NDI is not None
-assert PSFS is not None
+
+
+def _measure(name: str) -> Measure:
+    found = CONCEPTS.measure_named(name)
+    assert found is not None
+    return found
+
+
+NDI, PSFS, VAS = _measure("NDI"), _measure("PSFS"), _measure("VAS")
+CHARTS = {chart.chart_id: chart for chart in all_charts()}
+STRICT = next(rule for rule in load_rules() if rule.rule_id == "default-strict")
 
 
 def response(*values: int | None) -> dict[str, Any]:
@@ -125,3 +138,38 @@ def test_millimetres_stay_millimetres() -> None:
         "system": "http://unitsofmeasure.org",
         "code": "mm",
     }
+
+
+def trend_of(chart_id: str, measure: Measure) -> Any:
+    """Scores of a worked chart over time, as its strict rule sees them on the day of the order."""
+    chart = CHARTS[chart_id]
+    record = RecordSnapshot.from_bundle(chart.bundle)
+    order = record.find(chart.order_reference)
+    assert order is not None
+    region = CONCEPTS.region[0]
+    on = date.fromisoformat(order["authoredOn"][:10])
+    return read_trend(open_chart(record, order, STRICT, CONCEPTS, region, "America/Los_Angeles", on), measure)
+
+
+@pytest.mark.parametrize(
+    ("chart_id", "shown", "bands", "verdict"),
+    [
+        ("P01", ["44", "42", "40"], {"moderate"}, "4 percentage points better: no relevant improvement."),
+        ("P05", ["44", "36", "32"], {"moderate"}, "12 percentage points better: improving."),
+        ("P06", ["44", "34"], {"moderate"}, "10 percentage points better: no relevant improvement."),
+        ("P02", [], set(), ""),
+    ],
+)
+def test_a_trend_says_what_the_rule_says(chart_id: str, shown: list[str], bands: set[str], verdict: str) -> None:
+    found = trend_of(chart_id, NDI)
+    assert [point.shown for point in found.points] == shown
+    assert {point.band for point in found.points} == bands
+    assert found.verdict == verdict
+    assert [point.day for point in found.points] == sorted(point.day for point in found.points)
+
+
+def test_a_scale_has_no_bands() -> None:
+    found = trend_of("P05", VAS)
+    assert found.points
+    assert {point.band for point in found.points} == {""}
+    assert (found.unit, found.top) == ("", 10)
