@@ -58,6 +58,10 @@ class AdviceText(Part):
     """Kind (local)."""
     text: str
     """Words for the patient."""
+    regions: Codes = ()
+    """Parts of the body it is for; empty: all."""
+    excepted: Codes = ()
+    """Parts of the body it is not for."""
 
 
 class TherapyOrder(Part):
@@ -220,6 +224,12 @@ class Protocol(Part):
         """When the first measure that a rule row names is taken; None where the protocol has no plan for any."""
         known = {plan.measure: plan for plan in self.outcome}
         return next((known[name] for name in measures if name in known), None)
+
+    def advice_for(self, region: str) -> tuple[AdviceText, ...]:
+        """Advice for a part of the body."""
+        return tuple(
+            item for item in self.advice if region not in item.excepted and (not item.regions or region in item.regions)
+        )
 
     def choice_named(self, key: str) -> Choice | None:
         """The proposal of that name, or None."""

@@ -68,6 +68,8 @@ class Start:
     """When the outcome is measured."""
     measure: Measure | None
     """What is measured."""
+    region: str = ""
+    """Part of the body, our word for it."""
 
     @property
     def ends_on(self) -> date:
@@ -282,7 +284,7 @@ def _plan(start: Start, protocol: Protocol, concepts: Concepts, links: list[str]
             "scheduledPeriod": _period(start),
             "description": advice.text,
         }
-        for advice in protocol.advice
+        for advice in protocol.advice_for(start.region)
     ]
     words = f"{protocol.plan.title}: day 0 is {start.day_zero.isoformat()}, decision on {start.ends_on.isoformat()}."
     return {

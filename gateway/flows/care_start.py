@@ -210,6 +210,7 @@ def _start_of(
         reported=reported,
         outcome=outcome,
         measure=reading.chart.concepts.measure_named(outcome.measure) if outcome else None,
+        region=reading.chart.region.name,
     )
     return made, day_zero is not None
 

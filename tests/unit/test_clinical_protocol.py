@@ -305,6 +305,25 @@ def test_a_shorter_rule_has_a_shorter_calendar(days: int, expected: dict[str, in
     assert ("projection" in calendar) is (days == 42)
 
 
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_every_rule_row_has_a_measure_with_windows_and_advice(rule: str) -> None:
+    assert PROTOCOL.outcome_of(RULES[rule].outcome.measures) is not None
+    for region in (*CONCEPTS.region, None):
+        assert PROTOCOL.advice_for(region.name if region else "elsewhere")
+
+
+def test_advice_is_that_of_the_part_of_the_body() -> None:
+    texts = {
+        region: [
+            item["detail"]["description"] for item in drafts(region=region)["plan"]["activity"] if "detail" in item
+        ]
+        for region in ("neck", "elsewhere")
+    }
+    assert any("Screen" in text for text in texts["neck"])
+    assert not any("Screen" in text for text in texts["elsewhere"])
+    assert len(texts["elsewhere"]) == 2
+
+
 def test_every_question_of_the_data_can_be_answered_and_every_kind_has_phases() -> None:
     assert {need for item in PROTOCOL.milestone for need in item.needs} <= known_needs()
     assert all(CONCEPTS.drug_of(choice.product) is not None for choice in PROTOCOL.choice)
