@@ -80,7 +80,8 @@ def order_day(order: Json, zone: str, now: datetime) -> tuple[date, tuple[str, .
     today = local_day(now, zone)
     day = read_day(order.get("authoredOn"), zone)
     if day is None:
-        return today, ()
+        odd = "authoredOn" in order
+        return today, ("DATA_ERROR: the order's date does not name a day; today is used",) if odd else ()
     if day.year < OLDEST_YEAR:
         return today, ("DATA_ERROR: the order is dated before any record; today is used",)
     if day > today + timedelta(days=1):

@@ -85,6 +85,17 @@ class SideWords(Part):
     """Laterality (SNOMED CT)."""
 
 
+class Answers(Part):
+    """Answers to a question as other systems code them, each `system|code`."""
+
+    yes: Codes = ()
+    """Yes."""
+    no: Codes = ()
+    """No."""
+    unknown: Codes = ()
+    """Nobody could say, or nobody asked: no answer."""
+
+
 class Laterality(Part):
     """How an order names its side."""
 

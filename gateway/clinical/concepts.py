@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from gateway.clinical.concept_rows import (
     Advice,
+    Answers,
     Drug,
     DrugRules,
     Exam,
@@ -85,6 +86,8 @@ class Concepts(Part):
     """Red flags."""
     laterality: Laterality
     """How an order names its side."""
+    answers: Answers = Answers()
+    """Yes and no as other systems code them."""
     exam_template: tuple[ExamTemplate, ...] = ()
     """Examinations of other parts of the body."""
     red_flag_catalog: tuple[RedFlagCatalog, ...] = ()

@@ -114,8 +114,8 @@ def open_criteria(
     `libraries` replaces the packaged ones. The copy of the chart is kept with the record, for further rows.
     """
     wanted = observation_codes(concepts)
-    key = ("criteria", zone, str(order.get("subject")), wanted)
-    chart = record.derived(key, lambda: prepare_chart(record, order, zone, wanted))
+    key = ("criteria", zone, str(order.get("subject")), wanted, concepts.answers)
+    chart = record.derived(key, lambda: prepare_chart(record, order, zone, wanted, concepts.answers))
     own = copy_of(order, chart.reader, None) if order.get("resourceType") == "ServiceRequest" else None
     codes = diagnoses_in(chart.record, RecordSnapshot([own] if own else []))
     sessions = rule.required_sessions(plan_ids(record, order_on))

@@ -96,7 +96,7 @@ def _doses(reader: Reader, value: Any) -> list[dict[str, Any]]:
 
 def _dose(reader: Reader, dose: Json) -> dict[str, Any]:
     repeat = one(one(dose.get("timing")).get("repeat"))
-    times: dict[str, Any] = {name: 1 for name in ("frequency", "period") if name in repeat}
+    times: dict[str, Any] = {name: 1 for name in ("frequency", "period") if read.is_amount(repeat.get(name))}
     end = reader.day(one(repeat.get("boundsPeriod")).get("end"))
     length = read.read_length(repeat.get("boundsDuration"))
     if end:
@@ -113,7 +113,10 @@ def _dose(reader: Reader, dose: Json) -> dict[str, Any]:
 
 
 def _dose_key(rate: Json) -> str:
-    return next((key for key in ("doseQuantity", "doseRange") if key in rate), "")
+    """The element that says how much; empty where none has a number above zero."""
+    ends = one(rate.get("doseRange"))
+    said = {"doseQuantity": [one(rate.get("doseQuantity"))], "doseRange": [one(ends.get("low")), one(ends.get("high"))]}
+    return next((key for key, found in said.items() if any(read.is_amount(item.get("value")) for item in found)), "")
 
 
 def _drug(reader: Reader, resource: Json) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +24,7 @@ def shape_response(reader: Reader, resource: Json) -> dict[str, Any]:
         "status": read.read_code(resource.get("status")),
         "questionnaire": text(resource.get("questionnaire")).partition("|")[0] or None,
         "authored": reader.day(resource.get("authored")),
-        "item": [_item(item) for item in _flat(resource)],
+        "item": _items(resource),
     }
 
 
@@ -32,6 +33,13 @@ def _flat(element: Json) -> Iterator[Json]:
     for item in objects(element.get("item")):
         yield item
         yield from _flat(item)
+
+
+def _items(resource: Json) -> list[dict[str, Any]]:
+    """Each item once; one that is answered twice contradicts itself and counts as a blank."""
+    every = list(_flat(resource))
+    times = Counter(text(item.get("linkId")) for item in every if objects(item.get("answer")))
+    return [_item(item) for item in every if times[text(item.get("linkId"))] < 2]
 
 
 def _item(item: Json) -> dict[str, Any]:
@@ -64,14 +72,14 @@ def shape_observation(reader: Reader, resource: Json) -> dict[str, Any]:
         "code": read.read_concept(resource.get("code")),
         "effectiveDateTime": reader.day(resource.get("effectiveDateTime")),
         "component": [
-            {"code": read.read_concept(part.get("code")) or {}, **_value(part)}
+            {"code": read.read_concept(part.get("code")) or {}, **_value(reader, part)}
             for part in objects(resource.get("component"))
         ],
-        **_value(resource),
+        **_value(reader, resource),
     }
 
 
-def _value(resource: Json) -> dict[str, Any]:
+def _value(reader: Reader, resource: Json) -> dict[str, Any]:
     """The value of an observation or component; one that cannot be read is a text without words."""
     quantity = one(resource.get("valueQuantity"))
     number = read.read_amount(quantity.get("value", resource.get("valueInteger")))
@@ -79,7 +87,10 @@ def _value(resource: Json) -> dict[str, Any]:
         unit = text(quantity.get("code")) or text(quantity.get("unit"))
         return {"valueQuantity": {"value": number, **({"code": unit} if unit else {})}}
     if "valueCodeableConcept" in resource:
-        return {"valueCodeableConcept": read.read_concept(resource["valueCodeableConcept"]) or {"coding": []}}
+        answer = reader.answer(resource["valueCodeableConcept"])
+        if isinstance(answer, bool):
+            return {"valueBoolean": answer}
+        return {} if answer is None else {"valueCodeableConcept": answer}
     if isinstance(resource.get("valueBoolean"), bool):
         return {"valueBoolean": resource["valueBoolean"]}
     return {"valueString": "text"} if any(key.startswith("value") for key in resource) else {}

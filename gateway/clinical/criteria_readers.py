@@ -12,6 +12,7 @@ from datetime import UTC, date
 from decimal import Decimal
 from typing import Any
 
+from gateway.clinical.concept_rows import Answers
 from gateway.clinical.dates import read_age, read_span
 from gateway.errors import InputError
 from gateway.fhir import Json
@@ -46,6 +47,8 @@ class Reader:
     """IANA zone of the practice."""
     names: Mapping[int, str] = field(default_factory=dict)
     """Name given to each resource, by its identity."""
+    answers: Answers = field(default_factory=Answers)
+    """Yes and no as other systems code them."""
     people: list[str] = field(default_factory=list)
     """References to people met so far, one for each person."""
 
@@ -116,6 +119,16 @@ class Reader:
         target = inside.get(reference) or self.record.find(reference)
         return target.get("code") if target else None
 
+    def answer(self, value: Any) -> bool | Json | None:
+        """A coded answer: true, false, None for one that says nothing, else its CodeableConcept."""
+        found = read_concept(value) or {"coding": []}
+        named = {f"{coding['system']}|{coding['code']}" for coding in found["coding"]}
+        if named & {*self.answers.yes} and not named & {*self.answers.no}:
+            return True
+        if named & {*self.answers.no} and not named & {*self.answers.yes}:
+            return False
+        return None if named & {*self.answers.unknown, *self.answers.yes} else found
+
 
 def _bounded(day: date) -> str:
     return max(FIRST, min(day, LAST)).isoformat()
@@ -169,17 +182,31 @@ def read_amount(value: Any) -> int | Decimal | None:
     return value if is_small else None
 
 
+def is_amount(value: Any) -> bool:
+    """Whether a value is a number above zero."""
+    found = read_amount(value)
+    return found is not None and found > 0
+
+
 def read_count(value: Any) -> int | None:
     """A whole number of the size FHIR allows."""
     found = whole_number(value)
     return found if found is not None and -MAX_NUMBER <= found <= MAX_NUMBER else None
 
 
+def _whole(value: Any) -> int | None:
+    """A whole number, also one written with zeros behind the point."""
+    if isinstance(value, Decimal):
+        found = read_amount(value)
+        return int(found) if found is not None and found == int(found) else None
+    return whole_number(value)
+
+
 def read_length(value: Any) -> Json | None:
     """A Duration as days."""
     quantity = one(value)
     factor = _DAYS.get(text(quantity.get("code")) or text(quantity.get("unit")))
-    number = whole_number(quantity.get("value"))
+    number = _whole(quantity.get("value"))
     if not factor or number is None:
         return None
     return {"value": min(number * factor, MAX_DAYS), "code": "d"}
@@ -187,7 +214,7 @@ def read_length(value: Any) -> Json | None:
 
 def read_supply(value: Any) -> Json | None:
     """Days that a dispense lasts."""
-    number = whole_number(one(value).get("value"))
+    number = _whole(one(value).get("value"))
     return None if number is None else {"value": min(number, MAX_DAYS)}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from gateway.clinical import criteria_care as care
 from gateway.clinical import criteria_findings as findings
 from gateway.clinical import criteria_readers as read
+from gateway.clinical.concept_rows import Answers
 from gateway.clinical.criteria_readers import Reader
 from gateway.fhir import Json
 from gateway.fhir.references import reference_text
@@ -37,14 +38,16 @@ class PreparedChart:
     """Resources that are about somebody else and were left out."""
 
 
-def prepare_chart(record: RecordSnapshot, order: Json, zone: str, wanted: frozenset[str]) -> PreparedChart:
+def prepare_chart(
+    record: RecordSnapshot, order: Json, zone: str, wanted: frozenset[str], answers: Answers = Answers()
+) -> PreparedChart:
     """The copy of a chart around an order. Never raises for content; InputError for a zone that does not exist.
 
     `wanted` are the systems, and `system|code`, of observations that the criteria may ask for: a laboratory's
-    thousands are none of theirs.
+    thousands are none of theirs. `answers` say how others code a yes and a no.
     """
     patient = _patient(record, order)
-    reader = Reader(record=record, zone=zone, names=read.named(record.all()))
+    reader = Reader(record=record, zone=zone, names=read.named(record.all()), answers=answers)
     copies: list[Json] = []
     others = 0
     for resource in _readable(record):

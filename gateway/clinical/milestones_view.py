@@ -186,19 +186,11 @@ def _is_therapy(appointment: Json, chart: Chart) -> bool:
 
 def _screens(chart: Chart) -> tuple[date | None, bool]:
     """Oldest of the latest answers to all screens and whether all are no; None where one has no answer."""
-    latest: dict[str, tuple[date, bool]] = {}
-    for observation in chart.record.of_type("Observation"):
-        day = chart.day(observation.get("effectiveDateTime"))
-        answer = observation.get("valueBoolean")
-        final = observation.get("status") in ("final", "amended", "corrected")
-        if day is None or not final or not isinstance(answer, bool) or day > chart.order_on:
-            continue
-        for code in chart.concepts.local(observation.get("code")) & set(chart.concepts.red_flags.screens):
-            if code not in latest or latest[code][0] <= day:
-                latest[code] = (day, answer)
-    if set(latest) != set(chart.concepts.red_flags.screens):
+    rows = chart.criteria().value("Screens", "CareRedFlags")
+    if len(rows) < len(chart.concepts.red_flags.screens):
         return None, False
-    return min(day for day, _ in latest.values()), not any(answer for _, answer in latest.values())
+    days = [date.fromisoformat(row["dated"]) for row in rows]
+    return min(days), not any(row["isPresent"] for row in rows)
 
 
 def _has_drug(chart: Chart, timed: Timed) -> bool:

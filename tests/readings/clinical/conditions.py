@@ -87,10 +87,19 @@ def abated_on(condition: Json, chart: Chart) -> date | None:
     return None
 
 
+def _ends_unreadably(condition: Json, chart: Chart) -> bool:
+    """Whether a Condition has an end of which no day can be said."""
+    names = ("abatementDateTime", "abatementPeriod", "abatementAge", "abatementRange")
+    given = [name for name in names if name in condition]
+    if given:
+        return _read_start(condition[given[0]], given[0], chart) is None
+    return "abatementString" in condition
+
+
 def is_active(condition: Json, chart: Chart) -> bool:
     """Whether a Condition that is not ignored is a present problem on the order date."""
     status = codes_of(condition, "clinicalStatus")
-    if is_ignored(condition) or status & _ENDED or (not status and "abatementString" in condition):
+    if is_ignored(condition) or status & _ENDED or (not status and _ends_unreadably(condition, chart)):
         return False
     return abated_on(condition, chart) is None or bool(status & _AGAIN)
 

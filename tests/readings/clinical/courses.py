@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any, Literal
 
 from gateway.clinical.concepts import Drug, rxnorm_codes
@@ -18,6 +19,7 @@ from gateway.fhir.reading import objects, one, text, whole_number
 from gateway.fhir.references import reference_text
 from gateway.reasoning.record import reference_of
 from tests.readings.clinical.chart import About, Chart, about
+from tests.readings.clinical.scores import read_number
 
 Kind = Literal["order", "dispense", "statement"]
 _INTENTS = frozenset({"order", "plan", "instance-order"})
@@ -129,7 +131,7 @@ def _order_days(resource: Json, chart: Chart) -> tuple[date | None, date | None]
 
 def _dispense_days(resource: Json, chart: Chart) -> tuple[date | None, date | None]:
     start = chart.day(resource.get("whenHandedOver"))
-    days = whole_number(one(resource.get("daysSupply")).get("value"))
+    days = _days(one(resource.get("daysSupply")).get("value"))
     return start, after(start, days) if start and days else None
 
 
@@ -153,7 +155,7 @@ def _length(duration: Any) -> int | None:
     """Days of a Duration in days or weeks; None otherwise."""
     quantity = one(duration)
     factor = _DAYS.get(text(quantity.get("code")) or text(quantity.get("unit")))
-    number = whole_number(quantity.get("value"))
+    number = _days(quantity.get("value"))
     return number * factor if factor and number is not None else None
 
 
@@ -161,7 +163,7 @@ def _details(doses: tuple[Json, ...], start: date | None, end: date | None) -> I
     repeats = [one(one(dose.get("timing")).get("repeat")) for dose in doses]
     if any(_has_dose(dose) for dose in doses):
         yield "dose"
-    if any("frequency" in repeat and "period" in repeat for repeat in repeats):
+    if any(_is_number(repeat.get("frequency")) and _is_number(repeat.get("period")) for repeat in repeats):
         yield "frequency"
     if start is not None:
         yield "start"
@@ -170,7 +172,22 @@ def _details(doses: tuple[Json, ...], start: date | None, end: date | None) -> I
 
 
 def _has_dose(dose: Json) -> bool:
-    return any("doseQuantity" in rate or "doseRange" in rate for rate in objects(dose.get("doseAndRate")))
+    rates = objects(dose.get("doseAndRate"))
+    ranges = [one(rate.get("doseRange")) for rate in rates]
+    amounts = [one(rate.get("doseQuantity")) for rate in rates]
+    amounts += [one(ends.get(name)) for ends in ranges for name in ("low", "high")]
+    return any(_is_number(amount.get("value")) for amount in amounts)
+
+
+def _is_number(value: Any) -> bool:
+    number = read_number(value)
+    return number is not None and 0 < number <= 10**9
+
+
+def _days(value: Any) -> int | None:
+    """A whole number of days, also with zeros behind the point."""
+    number = read_number(value) if isinstance(value, Decimal) else whole_number(value)
+    return int(number) if number is not None and number == int(number) and abs(number) <= 10**15 else None
 
 
 def _as_needed(dose: Json) -> bool:

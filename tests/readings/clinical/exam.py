@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from gateway.clinical.concepts import snomed_codes
 from gateway.fhir import Json
-from gateway.fhir.reading import objects, one, text
+from gateway.fhir.codes import canonical_system
+from gateway.fhir.reading import codings, objects, one, text
 from gateway.reasoning.record import reference_of
 from tests.readings.clinical.chart import Chart
 from tests.readings.clinical.dates import read_at
@@ -51,6 +52,8 @@ class Finding:
     """Local code."""
     is_present: bool
     """Recorded as present, or as true."""
+    is_absent: bool
+    """Recorded as absent, normal or as false."""
     is_answered: bool
     """It has some value."""
     side: frozenset[str]
@@ -91,16 +94,35 @@ def observation_day(observation: Json, chart: Chart) -> date | None:
 
 
 def _finding(observation: Json, code: str, day: date, chart: Chart) -> Finding:
-    present = chart.concepts.exam.present in snomed_codes(observation.get("valueCodeableConcept"))
+    exam = chart.concepts.exam
+    value = snomed_codes(observation.get("valueCodeableConcept"))
+    said = coded_answer(observation, chart)
     return Finding(
         code=code,
-        is_present=present or observation.get("valueBoolean") is True,
-        is_answered=any(key.startswith("value") for key in observation),
+        is_present=said == "yes" or (said == "" and exam.present in value),
+        is_absent=said == "no" or (said == "" and bool(value & {exam.absent, exam.normal})),
+        is_answered=said != "unknown" and any(key.startswith("value") for key in observation),
         side=sides(observation, chart),
         day=day,
         at=read_at(observation.get("effectiveDateTime"), chart.zone),
         resource=observation,
     )
+
+
+def coded_answer(observation: Json, chart: Chart) -> str:
+    """`yes`, `no` or `unknown` by a boolean or by codes of other systems; empty for anything else."""
+    if isinstance(observation.get("valueBoolean"), bool):
+        return "yes" if observation["valueBoolean"] else "no"
+    answers = chart.concepts.answers
+    pairs = [
+        (canonical_system(text(c.get("system"))), text(c.get("code")))
+        for c in codings(observation.get("valueCodeableConcept"))
+    ]
+    named = {f"{system}|{code}" for system, code in pairs}
+    found = [name for name, codes in (("yes", answers.yes), ("no", answers.no)) if named & set(codes)]
+    if len(found) == 1:
+        return found[0]
+    return "unknown" if found or named & set(answers.unknown) else ""
 
 
 def component(observation: Json, code: str, chart: Chart) -> tuple[Json, ...]:

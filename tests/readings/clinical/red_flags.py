@@ -22,6 +22,7 @@ from tests.readings.clinical.dates import read_at
 from tests.readings.clinical.exam import (
     FINAL,
     Finding,
+    coded_answer,
     component_number,
     in_window,
     latest,
@@ -55,7 +56,8 @@ def read_red_flags(chart: Chart, indication: Indication) -> RedFlags:
     Steps: (1) a complete attested category bypasses; (2) anything that raises the question and is not
     complete is incomplete; (3) otherwise none, with an advisory when screens are missing.
     """
-    screens = latest(read_findings(chart, chart.concepts.red_flags.screens))
+    asked = latest(read_findings(chart, chart.concepts.red_flags.screens))
+    screens = {name: found for name, found in asked.items() if found.is_present or found.is_absent}
     notes = tuple(_notes(chart, screens))
     lacking: list[str] = []
     impressions = [item for item in chart.record.of_type("ClinicalImpression") if _is_attestation(item, chart)]
@@ -251,11 +253,13 @@ def _observations(group: Group, chart: Chart) -> list[Finding]:
 def _foreign(observation: Json, code: str, day: date, chart: Chart) -> Finding:
     exam = chart.concepts.exam
     value = snomed_codes(observation.get("valueCodeableConcept"))
-    negative = observation.get("valueBoolean") is False or bool(value & {exam.absent, exam.normal})
-    answered = any(key.startswith("value") for key in observation)
+    said = coded_answer(observation, chart)
+    negative = said == "no" or (said == "" and bool(value & {exam.absent, exam.normal}))
+    answered = said != "unknown" and any(key.startswith("value") for key in observation)
     return Finding(
         code=code,
         is_present=answered and not negative,
+        is_absent=negative,
         is_answered=answered,
         side=sides(observation, chart),
         day=day,

@@ -78,8 +78,9 @@ def _responses(chart: Chart, measure: Measure) -> Iterator[Score]:
 
 
 def _answers(response: Json, measure: Measure) -> Iterator[int]:
+    answered = [text(item.get("linkId")) for item in _flat(response) if objects(item.get("answer"))]
     for item in _flat(response):
-        if text(item.get("linkId")) in measure.items:
+        if text(item.get("linkId")) in measure.items and answered.count(text(item.get("linkId"))) == 1:
             for answer in objects(item.get("answer"))[:1]:
                 value = _ordinal(answer, measure)
                 if value is not None:
