@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any
 
 import provenance
@@ -21,11 +20,13 @@ from gateway.clinical.protocol import Milestone, packaged_protocol
 from gateway.clinical.protocol_resources import Start, build_alert
 from gateway.fhir.json import dump_json
 from gateway.flows import ledger
+from gateway.flows.care_adopt import adopt_signature
 from gateway.flows.care_calendar import DECISION, EXPIRY, WATCH, next_watch
 from gateway.flows.care_chart import Reading, progress_of
 from gateway.flows.care_end import ending, without_hold
 from gateway.flows.care_facts import Kept, TimerFacts
 from gateway.flows.care_facts import read_facts as read_timer
+from gateway.flows.care_numbers import numbers
 from gateway.flows.evaluate import lines_of, trace_of
 from gateway.flows.ledger import FHIR_JSON, Act, Item
 from gateway.flows.services import Services
@@ -79,6 +80,8 @@ def look(services: Services, case: CaseRow, timer: TimerRow, reading: Reading, d
     ended = _end_if_decided(now)  # (1)
     if ended is not None:
         return ended
+    adopted = adopt_signature(services, case, timer, reading)
+    now = now.after(adopted) if adopted is not None else now
     now = _tell_alarms(now)  # (2)
     for row in sorted((row for row in due if row.name != WATCH), key=lambda row: (row.due_at, row.day)):  # (3)
         if row.name == EXPIRY:
@@ -295,37 +298,6 @@ def _record_judgement(now: Look, fresh: tuple[Facts, bytes], also: Callable[[Tx]
         },
     )
     return ledger.append(now.services, now.case, act, facts=fresh[0], also=also)
-
-
-def numbers(progress: Progress) -> dict[str, Any]:
-    """What the dashboard shows of a look: numbers and days, nothing that names anybody."""
-    return {
-        "day": progress.timed.day,
-        "on": progress.timed.today.isoformat(),
-        "verdict": progress.found.verdict,
-        "sessions": progress.attended,
-        "sessions_needed": progress.sessions_needed,
-        "projected": progress.projected,
-        "booked": len(progress.booked),
-        "covered_days": progress.covered,
-        "covered_needed": _threshold(progress, "PHARM"),
-        "scores": [[day.isoformat(), value] for day, value in progress.scores],
-        "is_improving": progress.is_improving,
-        "screened_on": _text(progress.screened_on),
-        "adherence_percent": progress.adherence_percent,
-        "gaps": [
-            element.element for element in progress.found.elements if element.status in ("unmet", "indeterminate")
-        ],
-    }
-
-
-def _threshold(progress: Progress, name: str) -> int:
-    found = progress.element(name)
-    return found.threshold if found is not None and isinstance(found.threshold, int) else 0
-
-
-def _text(day: date | None) -> str:
-    return day.isoformat() if day else ""
 
 
 def _trace(now: Look, name: str, judged: Judgement) -> bytes:

@@ -102,6 +102,20 @@ def test_drafts_are_written_once_and_become_active_when_signed(tmp_path: Path) -
         assert exported.status_code == 200
 
 
+def test_a_plan_signed_in_the_ehr_is_signed(tmp_path: Path) -> None:
+    with under_care(tmp_path, signed=False) as (patient, case_id):
+        (plan,) = patient.find("CarePlan")
+        patient.house.ehr_store.update("CarePlan", plan["id"], plan | {"status": "active"}, None)
+        patient.at(1)
+        assert patient.timer(case_id).phase == "signed"
+        assert status_of(patient, "Observation") == ["final"] * 6
+        assert (status_of(patient, "MedicationRequest"), status_of(patient, "ServiceRequest")) == (["draft"], ["draft"])
+        with pytest.raises(Conflict):
+            care.sign(patient.house.services, clinician(patient.bundle), case_id, frozenset({"drug"}))
+        found = [event for event in patient.house.events(case_id) if event.note.get("kind") == "signed-in-ehr"]
+        assert [event.actor for event in found] == ["ehr:ehr"]
+
+
 def test_a_start_asks_for_every_screen_a_choice_and_no_second_timer(tmp_path: Path) -> None:
     bundle = chart()
     with open_house(tmp_path, [bundle]) as house:
