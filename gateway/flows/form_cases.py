@@ -110,6 +110,12 @@ def open_form(
     return case, facts, form
 
 
+def require_seen(form: FormFact, seen: str) -> None:
+    """Conflict where a person was shown other answers than those on file. Nothing is known of an empty `seen`."""
+    if seen and seen != form.response:
+        raise Conflict("The answers changed since you looked at them. Look at them again.", code="form.changed")
+
+
 def launch_of(services: Services, case: CaseRow, snapshot: Snapshot) -> LaunchContext:
     order = snapshot.require(case.order_reference).resource
     encounter = snapshot.get(reference_text(order.get("encounter")))

@@ -30,6 +30,7 @@ from gateway.flows.form_cases import (
     load_package,
     load_received,
     open_form,
+    require_seen,
     response_item,
     session_of,
     sources_of,
@@ -103,14 +104,25 @@ def populate_next(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     )
 
 
-def fill(services: Services, actor: Actor, case_id: str, form_id: str, answers: Mapping[str, Sequence[Any]]) -> CaseRow:
+def fill(
+    services: Services,
+    actor: Actor,
+    case_id: str,
+    form_id: str,
+    answers: Mapping[str, Sequence[Any]],
+    *,
+    seen: str = "",
+) -> CaseRow:
     """Set or clear answers as a person, then run the form's own logic again around them.
 
-    Raises NotFound, InputError (`answer.*`) for a value that does not fit, Conflict for a form that is done.
+    `seen` is the digest of the answers that the person was shown, where known: others are not overwritten unseen.
+    Raises NotFound, InputError (`answer.*`) for a value that does not fit, Conflict for a form that is done or was
+    changed meanwhile (`form.changed`).
     """
 
     def once() -> CaseRow:
         case, facts, form = open_form(services, actor, case_id, form_id, "form.answer")
+        require_seen(form, seen)
         guide, parts = guide_of(services, case), load_package(services, case, form)
         before = ledger.load_object(services, case, form.response)
         working: Json = parse_json(before)
@@ -123,16 +135,20 @@ def fill(services: Services, actor: Actor, case_id: str, form_id: str, answers: 
     return ledger.retry_on_conflict(once)
 
 
-def complete(services: Services, actor: Actor, case_id: str, form_id: str, *, signed: bool = False) -> CaseRow:
+def complete(
+    services: Services, actor: Actor, case_id: str, form_id: str, *, signed: bool = False, seen: str = ""
+) -> CaseRow:
     """Complete a form as a person; after the last one the case goes on.
 
-    `signed` says that the person signs the answers, where the form demands it. Raises InputError (`form.incomplete`,
+    `signed` says that the person signs the answers, where the form demands it; `seen` is the digest of the answers
+    that the person was shown, where known: no others are completed or signed. Raises InputError (`form.incomplete`,
     `form.invalid`, `form.blocked`, `form.adaptive`, `form.signature`), AccessError for a signature of anybody but a
-    person, Conflict for a form that is done or that the payer changed.
+    person, Conflict for a form that is done, changed meanwhile or that the payer changed (`form.changed`).
     """
 
     def once() -> CaseRow:
         case, facts, form = open_form(services, actor, case_id, form_id, "form.complete")
+        require_seen(form, seen)
         if form.is_adaptive:
             text = "The payer's service completes this form; ask it for the next questions."
             raise InputError(text, code="form.adaptive", status=422)

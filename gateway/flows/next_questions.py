@@ -33,6 +33,7 @@ from gateway.flows.form_cases import (
     launch_of,
     load_received,
     open_form,
+    require_seen,
     response_item,
     session_of,
     sources_of,
@@ -88,8 +89,7 @@ def ask_next(services: Services, actor: Actor, case_id: str, form_id: str, seen:
     """
     with _alone((actor.tenant, case_id, form_id)):
         case, facts, form = open_form(services, actor, case_id, form_id, "form.continue")
-        if seen and seen != form.response:
-            raise Conflict("The answers changed since you looked at them. Look at them again.", code="form.changed")
+        require_seen(form, seen)
         asked = _prepare(services, actor, case, facts, form)
         exchange = _call(services, case, asked)
         try:

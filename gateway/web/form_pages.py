@@ -65,6 +65,8 @@ def save(page: Page) -> Response:
     try:
         refused = _fill(page, case_id, form_id, dict(changed))
     except Conflict as error:
+        if error.reason == "form.changed":  # in this very moment
+            return save(page)
         return conflict(page, sheet.sheet, error.diagnostics())
     if refused:
         return _again(page, case_id, form_id, changed, refused)
@@ -91,7 +93,10 @@ def complete(page: Page) -> Response:
     if page.form.one("draft") != sheet.form.response:
         return conflict(page, sheet.sheet, "The answers changed since you looked at them. Look at them again.")
     try:
-        forms.complete(page.services, page.who.actor, case_id, form_id, signed=page.form.one("sign") == "yes")
+        is_signed = page.form.one("sign") == "yes"
+        forms.complete(
+            page.services, page.who.actor, case_id, form_id, signed=is_signed, seen=page.form.one("draft") or "none"
+        )
     except InputError as error:
         return _complete_page(page, sheet, error.diagnostics(), 422)
     except Conflict as error:
@@ -140,7 +145,8 @@ def _fill(page: Page, case_id: str, form_id: str, answers: dict[str, Sequence[An
     refused: dict[str, str] = {}
     while answers:
         try:
-            forms.fill(page.services, page.who.actor, case_id, form_id, answers)
+            seen = page.form.one("draft") or "none"
+            forms.fill(page.services, page.who.actor, case_id, form_id, answers, seen=seen)
             break
         except InputError as error:
             if error.expression not in answers:

@@ -16,7 +16,7 @@ from tests.form_samples import expression, form, item
 from tests.integration.flows_house import PERSON, House, answered, open_house
 
 NAMES = (
-    *("changed", "unchanged", "ignored", "empty", "down", "completed", "conflict"),
+    *("changed", "unchanged", "ignored", "empty", "down", "completed", "conflict", "unseen"),
     *("expired", "expired-twice", "expired-gone", "expired-down", "parts", "several", "second"),
 )
 BORN = item("born", "date", expression("initialExpression", "%patient.birthDate"))
@@ -196,6 +196,31 @@ def test_a_form_is_not_completed_behind_the_back_of_a_newer_one(house: House) ->
     assert answers(house, case_id)["a"] == ("one", "manual")
     forms.complete(house.services, PERSON, case_id, "1")
     assert house.facts(case_id).forms[0].canonical == "http://example.org/q|2.0.0"
+
+
+def test_nobody_completes_answers_that_were_not_shown(house: House) -> None:
+    desk = Desk(house, form(item("a", "string")))
+    case_id = opened(house, "unseen")
+    fill(house, case_id, a="one")
+    seen = house.facts(case_id).forms[0].response
+
+    def meanwhile(real: Any, body: bytes, *rest: Any) -> Any:
+        if house.facts(case_id).forms[0].response == seen:
+            fill(house, case_id, a="two")
+        return desk._answer(real, body, *rest)
+
+    house.payer().instead["questionnaire_package"] = meanwhile
+    later(house)
+    with pytest.raises(Conflict) as found:
+        forms.complete(house.services, PERSON, case_id, "1", seen=seen)
+    assert found.value.reason == "form.changed"
+    assert answers(house, case_id)["a"][0] == "two"
+    assert house.facts(case_id).forms[0].status == "in-progress"
+    with pytest.raises(Conflict):
+        forms.fill(house.services, PERSON, case_id, "1", {"a": ["three"]}, seen=seen)
+    assert answers(house, case_id)["a"][0] == "two"
+    forms.complete(house.services, PERSON, case_id, "1", seen=house.facts(case_id).forms[0].response)
+    assert house.facts(case_id).forms[0].status == "completed"
 
 
 def test_a_form_that_did_not_change_is_completed_at_once(house: House) -> None:
