@@ -49,8 +49,10 @@ class Ward:
 
     def held(self, name: str = "") -> CaseRow:
         """The case of a chart's order, moved on until it rests; without a name that of the next patient."""
-        taken = list(self.charts)
-        self.current = name or (taken[taken.index(self.current) + 1] if self.current else taken[0])
+        names = list(self.charts)
+        following = names.index(self.current) + 1 if self.current else 0
+        assert name or following < len(names), "every patient of the ward was seen; open it with more of them"
+        self.current = name or names[following]
         answer = self.house.post({"fhirServer": self.ehr_url, "order": self.charts[self.current].order_reference})
         assert answer.status_code == 202, answer.text
         case_id = answer.json()["cases"][0]["case_id"]

@@ -24,7 +24,7 @@ ORDINAL = "ordinal-{}"
 @pytest.fixture(scope="module", name="house")
 def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """One house for the module; each test has a patient of its own."""
-    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(30)) as opened:
+    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(18)) as opened:
         yield opened
 
 
@@ -341,16 +341,15 @@ ADDRESSES = (
 )
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_hostile_posts_are_refused_and_change_nothing_in_the_ehr(ward: Ward, address: str) -> None:
+def test_hostile_posts_are_refused_and_change_nothing_in_the_ehr(ward: Ward) -> None:
     case, browser = ward.held(), ward.browser()
     token = re.search(r'name="token" value="([0-9a-f]+)"', browser.get("/about").text)
     assert token
-    path = f"/cases/{case.case_id}/{address}"
-    for fields in HOSTILE:
-        answer = browser.post(path, {**fields, "token": token.group(1)})
-        assert answer.status_code < 500, (address, list(fields))
-        assert "<script>alert" not in answer.text
+    for address in ADDRESSES:
+        for fields in HOSTILE:
+            answer = browser.post(f"/cases/{case.case_id}/{address}", {**fields, "token": token.group(1)})
+            assert answer.status_code < 500, (address, list(fields))
+            assert "<script>alert" not in answer.text
     kinds = ("QuestionnaireResponse", "ClinicalImpression", "Observation")
     assert [item for kind in kinds for item in own(ward, kind)] == []
 
