@@ -51,7 +51,7 @@ def set_answer(
         return clear_answer(package, response, link_id, author, now, guide)
     if marks.values_of(slot.answers) != answers:
         source = _source(slot, guide)
-        slot.set_answers(marks.stamped(slot, answers, guide, source, author))
+        slot.set_answers(_with_own_origins(slot, marks.stamped(slot, answers, guide, source, author), guide))
         marks.unmark_cleared(slot.node)
     return _changed(sheet, now)
 
@@ -163,6 +163,19 @@ def _found(sheet: Sheet, link_id: str) -> Slot:
     if slot is None:
         raise NotFound("The form has no such question.", code="answer.unknown", expression=link_id)
     return slot
+
+
+def _with_own_origins(slot: Slot, answers: list[dict[str, Any]], guide: DtrGuide) -> list[dict[str, Any]]:
+    """The new answers; one that did not change stays whose it was (origin is per answer, dtr:spec-137).
+
+    Where nothing but machine values is left they become the person's, so that the chart does not bring back the rest.
+    """
+    before = marks.paired(slot.answers, answers)
+    kept: list[dict[str, Any]] = []
+    for new, old in zip(answers, before, strict=True):
+        is_same = old is not None and marks.values_of([old]) == marks.values_of([new])
+        kept.append({**new, "extension": old["extension"]} if is_same and old and old.get("extension") else new)
+    return kept if marks.is_person_set(kept, guide) else answers
 
 
 def _source(slot: Slot, guide: DtrGuide) -> str:

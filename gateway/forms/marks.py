@@ -68,10 +68,9 @@ def answer_id(address: str, position: int) -> str:
 def stamped(
     slot: Slot, values: Sequence[Json], guide: DtrGuide, source: str, author: OriginAuthor | None = None
 ) -> list[dict[str, Any]]:
-    """Answers with id and origin; what was nested below an answer at the same position is kept."""
+    """Answers with id and origin; what was nested below an answer goes with it (`paired`)."""
     found = []
-    before = slot.answers
-    for position, value in enumerate(values):
+    for position, (value, before) in enumerate(zip(values, paired(slot.answers, values), strict=True)):
         plain = {key: part for key, part in value.items() if key not in ("id", "extension", "item")}
         others = [one for one in value.get("extension") or () if one.get("url") != dtr_urls.INFORMATION_ORIGIN]
         answer: dict[str, Any] = {
@@ -79,10 +78,45 @@ def stamped(
             "extension": [guide.information_origin(source, author), *others],
             **plain,
         }
-        if position < len(before) and before[position].get("item"):
-            answer["item"] = before[position]["item"]
+        if before is not None and before.get("item"):
+            answer["item"] = before["item"]
         found.append(answer)
     return found
+
+
+def paired(answers: Sequence[Json], values: Sequence[Json]) -> list[Json | None]:
+    """For each value the answer it comes from: the one of the same value wherever it stood, else the one in its
+    place whose value is there no longer; None for a value that is new beside the others."""
+    bare, plain = values_of(answers), values_of(values)
+    left = list(range(len(answers)))
+    found: list[Json | None] = [None] * len(plain)
+    for position, value in enumerate(plain):
+        same = next((place for place in left if bare[place] == value), None)
+        if same is not None:
+            left.remove(same)
+            found[position] = answers[same]
+    for place in left:
+        if place < len(found) and found[place] is None:
+            found[place] = answers[place]
+    return found
+
+
+def would_lose(answers: Sequence[Json], values: Sequence[Json], guide: DtrGuide) -> bool:
+    """Whether something that a person said below one of the answers had no place under these values."""
+    plain = values_of(values)
+    pairs = zip(answers, values_of(answers), strict=True)
+    return any(value not in plain and _has_person_below(answer, guide) for answer, value in pairs)
+
+
+def _has_person_below(answer: Json, guide: DtrGuide) -> bool:
+    waiting: list[Any] = list(answer.get("item") or ())
+    while waiting:
+        node = waiting.pop()
+        answers = node.get("answer") or ()
+        if is_kept(node) or is_person_set(answers, guide):
+            return True
+        waiting += [*(node.get("item") or ()), *(below for one in answers for below in one.get("item") or ())]
+    return False
 
 
 def values_of(answers: Sequence[Json]) -> list[dict[str, Any]]:

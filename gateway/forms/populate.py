@@ -217,6 +217,8 @@ class _Population:
         guide = self.session.guide
         if marks.is_person_set(slot.answers, guide):
             self._keep_person(slot, bool(converted.answers))
+        elif marks.would_lose(slot.answers, converted.answers, guide):
+            pass  # what a person said below it would go with it
         elif converted.answers:
             if marks.values_of(slot.answers) != list(converted.answers) or not self._is_own(slot):
                 slot.set_answers(marks.stamped(slot, converted.answers, guide, guide.AUTO))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,19 @@ from gateway.errors import GatewayError
 from gateway.forms.answers import Author, add_repetition, clear_answer, set_answer
 from gateway.forms.marks import cleared_at, is_cleared
 from gateway.profiles import dtr_2_2_0 as guide
-from tests.form_samples import AUTHOR, NOW, expression, filled, form, item, package, response_of
+from tests.form_samples import (
+    AUTHOR,
+    LAUNCH,
+    NOW,
+    PATIENT,
+    expression,
+    filled,
+    form,
+    item,
+    package,
+    response_of,
+    variable,
+)
 
 PARTS = package(
     form(
@@ -124,3 +137,65 @@ def test_only_repeating_groups_repeat() -> None:
     with pytest.raises(GatewayError) as caught:
         add_repetition(PARTS, filled(PARTS).response, "blank", NOW)
     assert caught.value.reason == "answer.repeat"
+
+
+DRUGS = package(
+    form(
+        item("drugs", "string", expression("initialExpression", "%names"), repeats=True, item=[item("dose", "string")]),
+        extension=[variable("names", "%patient.name.given")],
+    )
+)
+OTHER = Author(practitioner="Practitioner/2", roles=({"text": "physician"},))
+
+
+def drugs_of(response: Any) -> dict[str, tuple[str, str, str]]:
+    """(origin, author, dose) of each drug."""
+    found = {}
+    for one in next(node for node in response["item"] if node["linkId"] == "drugs")["answer"]:
+        said = guide.read_origin(one)
+        below = [given["valueString"] for node in one.get("item", ()) for given in node.get("answer", ())]
+        author = said.author.practitioner if said and said.author else ""
+        found[one["valueString"]] = (said.source if said else "", author, "".join(below))
+    return found
+
+
+def charted(*names: str, previous: Any = None) -> Any:
+    """The form filled from a chart with these drugs."""
+    launch = replace(LAUNCH, patient={**PATIENT, "name": [{"given": list(names)}]})
+    return filled(DRUGS, previous, launch=launch).response
+
+
+def dosed(response: Any) -> Any:
+    """With a dose that a person gave for the first and the second drug."""
+    response = set_answer(DRUGS, response, "dose", ["10"], AUTHOR, NOW)
+    return set_answer(DRUGS, response, "dose@1", ["20"], AUTHOR, NOW)
+
+
+@pytest.mark.requirement("dtr:spec-137")
+def test_what_is_said_below_an_answer_goes_with_it() -> None:
+    typed = dosed(set_answer(DRUGS, charted(), "drugs", ["A", "B"], AUTHOR, NOW))
+    me, you = ("manual", "Practitioner/1"), ("manual", "Practitioner/2")
+    assert drugs_of(set_answer(DRUGS, typed, "drugs", ["B"], OTHER, NOW)) == {"B": (*me, "20")}
+    added = set_answer(DRUGS, typed, "drugs", ["C", "A", "B"], OTHER, NOW)
+    assert drugs_of(added) == {"C": (*you, ""), "A": (*me, "10"), "B": (*me, "20")}
+    corrected = set_answer(DRUGS, typed, "drugs", ["A1", "B"], OTHER, NOW)
+    assert drugs_of(corrected) == {"A1": (*you, "10"), "B": (*me, "20")}
+
+
+@pytest.mark.requirement("dtr:spec-137")
+def test_an_answer_of_the_chart_beside_a_typed_one_stays_the_charts() -> None:
+    added = set_answer(DRUGS, charted("A", "B"), "drugs", ["A", "B", "C"], AUTHOR, NOW)
+    assert [source for source, _, _ in drugs_of(added).values()] == ["auto-client", "auto-client", "override"]
+    fewer = set_answer(DRUGS, charted("A", "B"), "drugs", ["B"], AUTHOR, NOW)
+    assert set(drugs_of(charted("A", "B", previous=fewer))) == {"B"}
+
+
+def test_a_chart_that_changes_takes_nothing_of_a_person_along() -> None:
+    response = dosed(charted("A", "B"))
+    grown = drugs_of(charted("C", "A", "B", previous=response))
+    assert {name: dose for name, (_, _, dose) in grown.items()} == {"C": "", "A": "10", "B": "20"}
+    for names in (("B",), ("C",), ()):
+        assert {name: dose for name, (_, _, dose) in drugs_of(charted(*names, previous=response)).items()} == {
+            "A": "10",
+            "B": "20",
+        }
