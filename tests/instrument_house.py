@@ -96,7 +96,7 @@ def open_ward(
     """A ward whose EHR holds the demo charts of these names and `more`; people reach it by `base_url`."""
     charts = {chart.scenario: chart for chart in (*more, *demo_charts()) if chart in more or chart.scenario in names}
     with open_house(folder, [chart.bundle for chart in charts.values()]) as house:
-        _admit(house, next(iter(charts.values())), base_url)
+        admit(house, next(iter(charts.values())), base_url)
         pages.install(house.app)
         yield Ward(house=house, charts=charts, settings=house.services.settings)
 
@@ -108,7 +108,7 @@ def copies(count: int, name: str = "week-three-held") -> tuple[DemoChart, ...]:
     return tuple(_demo_chart(own, recipe.case_id, replace(recipe, chart_id=own)) for own in names)
 
 
-def _admit(house: House, chart: DemoChart, base_url: str) -> None:
+def admit(house: House, chart: DemoChart, base_url: str) -> None:
     """People with passwords: the clinician of the order, another one, one of the staff."""
     order = next(
         entry["resource"]

@@ -47,6 +47,11 @@ ATTESTED: Final = "template-attested"
 """Kind of the event of an attestation."""
 WRITTEN: Final = "template-written"
 """Kind of the event after which the EHR holds what was attested."""
+UNSAVED: Final = (
+    "The attestation is kept. The order is not in the EHR yet; once it is saved there, open the template again and "
+    "have it written to the EHR."
+)
+"""Sentence for an attestation on an order that a hook announced and nobody saved yet."""
 LOOK_BACK: Final = timedelta(days=183)
 """How far before the order findings of the chart are offered as evidence for a code."""
 
@@ -171,6 +176,8 @@ def finish(services: Services, actor: Actor, case_id: str, slug: str) -> CaseRow
     digest = unwritten(opened.sheet.events, slug)
     if not digest:
         raise Conflict("There is no attestation of this template that waits to be written.", code="template.state")
+    if opened.sheet.facts.is_unsaved:
+        raise Conflict(UNSAVED, code="order.unsaved")
     bench = instruments.open_bench(services, opened.sheet)
     deed = _read(services, case, bench, opened.instrument, parse_json(ledger.load_object(services, case, digest)))
     shelf = EhrShelf(services=services, case=case, act_id=digest)

@@ -25,6 +25,7 @@ from gateway.fhir.reading import text
 from gateway.fhir.references import read_reference, reference_text
 from gateway.flows import ledger
 from gateway.flows.instruments_wording import counts_here
+from gateway.flows.intercept_draft import is_saved_draft
 from gateway.flows.ledger import Act, Item
 from gateway.flows.orders import CLOSED_STATUSES, is_expedited, patient_reference, service_of
 from gateway.flows.services import Services
@@ -125,7 +126,9 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
 def _order(services: Services, case: CaseRow, facts: Facts) -> tuple[Fetched, bool]:
     """The order as it stands in the EHR, and True; as the hook brought it, and False, while it is not there yet."""
     try:
-        return services.ehr(case.ehr_id).read(*case.order_reference.split("/", 1)), True
+        found = services.ehr(case.ehr_id).read(*case.order_reference.split("/", 1))
+        if not facts.is_unsaved or is_saved_draft(case, facts, found.resource):
+            return found, True
     except NotFound:
         if not facts.is_unsaved:
             raise

@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from gateway.cases.facts import read_facts
 from gateway.cases.states import CaseState
 from gateway.clients.ehr import Fetched
 from gateway.clinical.concepts import Concepts
@@ -92,7 +93,15 @@ def open_bench(services: Services, sheet: desk.CaseSheet) -> Bench:
 
 
 def read_bench(services: Services, case: CaseRow) -> Bench:
-    """The same from the EHR as it stands this moment. Raises EhrError; Conflict where no rule applies."""
+    """The same from the EHR as it stands this moment.
+
+    Raises EhrError; Conflict where no rule applies, or where the order is a draft that the EHR does not hold yet.
+    """
+    if read_facts(case.facts).is_unsaved:
+        raise Conflict(
+            "The order is not in the EHR yet; once it is saved there, its diagnosis can be changed here.",
+            code="order.unsaved",
+        )
     ehr = services.ehr(case.ehr_id)
     order = ehr.read(*case.order_reference.split("/", 1))
     fetched = [order, *ehr.chart(case.patient_reference.partition("/")[2]).fetched]

@@ -19,6 +19,7 @@ from gateway.fhir.json import dump_json
 from gateway.fhir.references import reference_text
 from gateway.flows import actions, intercept_signed, ledger
 from gateway.flows.actors import Actor
+from gateway.flows.intercept_draft import content_of
 from gateway.flows.lookup import Lookup
 from gateway.flows.orders import (
     OrderPointer,
@@ -331,7 +332,7 @@ def _draft(services: Services, actor: Actor, posted: Posted, item: _Checked, bro
         order_digest=hashlib.sha256(body).hexdigest(),
         hook=hashlib.sha256(brought.record).hexdigest() if brought else "",
         is_unsaved=brought is not None,
-        content=intercept_signed.content_of(order) if brought else "",
+        content=content_of(order) if brought else "",
         look_at=intercept_signed.first_look(now) if brought else "",
     )
     return ledger.NewCase(

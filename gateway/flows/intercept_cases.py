@@ -24,9 +24,9 @@ from gateway.flows.facade import READABLE
 from gateway.flows.intake import Brought, Posted, accept_drafts
 from gateway.flows.intercept_budget import Budget
 from gateway.flows.intercept_chart import HookChart
+from gateway.flows.intercept_draft import content_of
 from gateway.flows.intercept_house import house_of
 from gateway.flows.intercept_record import read_record, write_record
-from gateway.flows.intercept_signed import content_of
 from gateway.flows.ledger import Act, Item
 from gateway.flows.lookup import Lookup
 from gateway.flows.orders import CLOSED_STATUSES, PostedOrder

@@ -11,17 +11,16 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from gateway.cases.facts import Facts, read_facts
 from gateway.cases.states import CaseState
 from gateway.errors import EhrError, NotFound
 from gateway.fhir import Json
 from gateway.fhir.json import dump_json
-from gateway.fhir.reading import codings, objects, text
-from gateway.fhir.references import read_reference, reference_text
+from gateway.fhir.reading import text
 from gateway.flows import actions, ledger
 from gateway.flows.actors import GATEWAY, Actor
+from gateway.flows.intercept_draft import is_alike, is_saved_draft, relative
 from gateway.flows.ledger import Act, Item
 from gateway.flows.orders import CLOSED_STATUSES, is_id, order_identity
 from gateway.flows.services import Services
@@ -40,10 +39,6 @@ MAX_CASES = 200
 _S = CaseState
 WATCHED = frozenset({_S.HELD, _S.DOCUMENTING, _S.READY, _S.NEEDS_ATTENTION})
 """States in which a case rests before its order is signed."""
-_CONTENT = ("code", "codeCodeableConcept", "medicationCodeableConcept", "orderDetail", "bodySite", "reasonCode")
-"""Elements that say what is asked for, as concepts."""
-_TARGETS = ("subject", "patient", "reasonReference", "medicationReference", "codeReference", "encounter")
-"""The same as references."""
 
 
 def first_look(now: datetime) -> str:
@@ -71,14 +66,6 @@ def is_due(case: CaseRow, facts: Facts, now: datetime) -> bool:
     return at is not None and at <= now
 
 
-def content_of(order: Json) -> str:
-    """Digest of what an order asks for, for whom and why: what stays the same when it is saved and signed."""
-    concepts = {name: _codes(order.get(name)) for name in _CONTENT}
-    targets = {name: sorted(_relative(item) for item in objects(order.get(name))) for name in _TARGETS}
-    asked = {"type": text(order.get("resourceType")), "concepts": concepts, "targets": targets}
-    return hashlib.sha256(dump_json(asked)).hexdigest()
-
-
 def look(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     """Look for the order in the EHR: go on with it where it is signed, wait, or drop the case after its week.
 
@@ -93,7 +80,9 @@ def look(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
         return _drop(services, case, facts, "the order was closed in the EHR before it was signed")
     if found is not None and text(found.get("status")) != "draft":
         linked = relink(services, case, found, GATEWAY)
-        return actions.restart(services, linked, read_facts(linked.facts), GATEWAY, "the order was signed")
+        again = next_look(case.created_at, services.clock.now())  # the chart ends this; what fails is not hurried
+        known = replace(read_facts(linked.facts), look_at=again.isoformat())
+        return actions.restart(services, linked, known, GATEWAY, "the order was signed")
     if services.clock.now() >= case.created_at + KEPT_FOR:
         return _drop(services, case, facts, "the order was never signed")
     return _wait(services, case, facts)
@@ -101,7 +90,7 @@ def look(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
 
 def find_provisional(services: Services, tenant: str, ehr_id: str, coverage: str, order: Json) -> CaseRow | None:
     """The provisional case that this order, saved under another id, belongs to; None where none or several fit."""
-    patient = _relative(order.get("subject")) or _relative(order.get("patient"))
+    patient = relative(order.get("subject")) or relative(order.get("patient"))
     chosen = CaseFilter(patient_reference=patient, is_open=True)
     with services.store.read() as tx:
         cases = tx.cases.list(tenant, chosen, limit=MAX_CASES)
@@ -158,7 +147,9 @@ def _find(services: Services, case: CaseRow, facts: Facts) -> Json | None:
     ehr = services.ehr(case.ehr_id)
     kind, _, order_id = case.order_reference.partition("/")
     try:
-        return ehr.read(kind, order_id).resource
+        found = ehr.read(kind, order_id).resource
+        if not facts.is_unsaved or is_saved_draft(case, facts, found):
+            return found
     except NotFound:
         if not facts.is_unsaved:
             return None
@@ -185,9 +176,7 @@ def _fits(case: CaseRow, order: Json) -> bool:
         return False
     if text(order.get("resourceType")) != case.order_reference.partition("/")[0]:
         return False
-    identity = order_identity(order, case.ehr_id)
-    is_named = not case.order_identity.startswith(f"{case.ehr_id}|{text(order.get('resourceType'))}/")
-    return (is_named and identity == case.order_identity) or facts.content == content_of(order)
+    return is_alike(case, facts, order)
 
 
 def _wait(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
@@ -200,12 +189,3 @@ def _drop(services: Services, case: CaseRow, facts: Facts, why: str) -> CaseRow:
     act = Act(verb="cancel", about=(Item.local("Task", task, case.case_id),), note={"reason": why})
     dropped = replace(facts, look_at="")
     return ledger.append(services, case, act, to=_S.CANCELLED, next_action=f"Dropped: {why}.", facts=dropped)
-
-
-def _codes(concepts: Any) -> list[str]:
-    found = (coding for concept in objects(concepts) for coding in codings(concept))
-    return sorted({f"{text(coding.get('system'))}|{text(coding.get('code'))}" for coding in found})
-
-
-def _relative(element: Any) -> str:
-    return read_reference(reference_text(element)).relative

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.errors import InputError
 from gateway.fhir.json import dump_json, parse_json
 from gateway.flows.intercept_cases import without_access
-from gateway.flows.intercept_signed import content_of
+from gateway.flows.intercept_draft import content_of
 from gateway.profiles.crd_serving import is_searched, prefetched, read_feedback, read_hook_call
 
 SCALARS = (

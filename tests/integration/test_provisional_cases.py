@@ -16,8 +16,12 @@ from gateway.demo.charts import DemoChart, all_charts
 from gateway.fhir.json import dump_json
 from gateway.flows import intercept_signed
 from gateway.store.rows import CaseRow
+from gateway.web import pages
 from tests import cds_caller
+from tests.acceptance.test_red_flag import MYELOPATHY, SLUG, attest, fill
 from tests.flows_house import BASE, EHR_URL, NOW, House, open_house
+from tests.instrument_house import PASSWORD, admit
+from tests.web_house import Browser
 
 pytestmark = pytest.mark.timeout(120)
 CHARTS: dict[str, DemoChart] = {chart.chart_id: chart for chart in all_charts()}
@@ -232,6 +236,67 @@ def test_an_order_that_is_saved_as_draft_under_its_id_waits_for_its_signature(ho
     assert house.case(case_id).signed_at is None
     house.ehr_store.update("ServiceRequest", "draft-1", {**draft, "status": "active"}, None)
     assert after(house, case_id, hours=1).signed_at is not None
+
+
+@pytest.mark.threat("T15")
+@pytest.mark.parametrize(("owner", "code"), [("P09", "72141"), ("P02", "73221")])
+def test_another_order_under_the_id_of_a_draft_is_not_taken_for_it(house: House, owner: str, code: str) -> None:
+    """Ids of drafts are the screen's own: an order of another patient, or for another service, may have one."""
+    other = cds_caller.order_of(CHARTS[owner], id="1", status="active", identifier=...)
+    other["code"] = {"coding": [other["code"]["coding"][0] | {"code": code}]}
+    house.ehr_store.update("ServiceRequest", "1", other, None)
+    (case_id,) = sign(house, "P02", cds_caller.unsaved(CHARTS["P02"], "1"))
+    settled(house, case_id, "held")
+    case = after(house, case_id, hours=1)
+    assert (case.state, case.signed_at, case.service_code) == ("held", None, "72141")
+    assert verbs(house, case_id).count("order-entry") == 1
+    save(house, "P02")
+    case = after(house, case_id, hours=7)
+    assert (case.order_reference, case.service_code) == ("ServiceRequest/saved-1", "72141")
+    assert case.signed_at is not None
+
+
+def test_a_signed_order_that_cannot_be_checked_is_looked_at_no_faster(house: House) -> None:
+    (case_id,) = sign(house, "P02", cds_caller.unsaved(CHARTS["P02"]))
+    settled(house, case_id, "held")
+    save(house, "P02")
+
+    def unknown(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(404, json={}) if "/Patient/" in request.url.path else None
+
+    house.ehr.rules.append(unknown)
+    after(house, case_id, hours=1)
+    held = verbs(house, case_id).count("hold")
+    for _ in range(5):
+        after(house, case_id, seconds=30)
+    assert verbs(house, case_id).count("hold") == held == 1
+
+
+def test_what_is_attested_before_the_order_is_saved_is_kept_and_written_afterwards(house: House) -> None:
+    """The card at signing leads to the template while the EHR does not hold the order yet."""
+    admit(house, CHARTS["P02"], BASE)
+    pages.install(house.app)
+    (case_id,) = sign(house, "P02", cds_caller.unsaved(CHARTS["P02"]))
+    case, browser = settled(house, case_id, "held"), Browser(house.app, BASE)
+    browser.sign_in("cleo", PASSWORD)
+    fill(browser, case, MYELOPATHY)
+    kept = attest(browser, case)
+    assert kept.status_code == 409
+    assert "The attestation is kept" in kept.text
+    patient = case.patient_reference.partition("/")[2]
+    ehr = house.services.ehr("ehr")
+    found = [item for item in ehr.search("Observation", patient_id=patient).resources if item.get("identifier")]
+    assert found == [], "nothing is begun that cannot be ended"
+    assert "not in the EHR yet" in browser.get(f"/cases/{case_id}/neuro-exam/support").text
+    save(house, "P02")
+    after(house, case_id, hours=1)
+    browser.sign_in("cleo", PASSWORD)
+    address = f"/cases/{case_id}/red-flag/{SLUG}"
+    assert browser.submit(address, f"{address}/write", {}).status_code == 303
+    house.work()
+    assert house.facts(case_id).verdict == "RED_FLAG_BYPASS"
+    (impression,) = ehr.search("ClinicalImpression", patient_id=patient).resources
+    assert impression["supportingInfo"] == [{"reference": "ServiceRequest/saved-1"}]
 
 
 def test_looks_grow_apart_and_end_with_the_week() -> None:

@@ -22,8 +22,8 @@ from gateway.flows.intercept_budget import Budget
 from gateway.flows.intercept_cards import PAGES, TASKS, panel_text
 from gateway.flows.intercept_cases import without_access
 from gateway.flows.intercept_clients import open_callers
+from gateway.flows.intercept_draft import content_of
 from gateway.flows.intercept_feedback import chosen_of
-from gateway.flows.intercept_signed import content_of
 from gateway.profiles.crd_serving import Feedback
 from gateway.reasoning.record import RecordSnapshot
 from gateway.settings import Settings
