@@ -100,6 +100,8 @@ def order_day(order: Json, zone: str, now: datetime) -> tuple[date, tuple[str, .
     """Local day of an order and what was odd: its authoredOn, today for a draft without, today for a future one."""
     today = local_day(now, zone)
     day = read_day(order.get("authoredOn"), zone)
+    if day is None and "authoredOn" in order:
+        return today, ("DATA_ERROR: the order's date does not name a day; today is used",)
     if day is None:
         return today, ()
     if day.year < OLDEST_YEAR:

@@ -186,8 +186,10 @@ def _is_number(value: Any) -> bool:
 
 def _days(value: Any) -> int | None:
     """A whole number of days, also with zeros behind the point."""
-    number = read_number(value) if isinstance(value, Decimal) else whole_number(value)
-    return int(number) if number is not None and number == int(number) and abs(number) <= 10**15 else None
+    if not isinstance(value, Decimal):
+        return whole_number(value)
+    number = read_number(value)
+    return int(number) if number is not None and number.denominator == 1 and abs(number) <= 10**15 else None
 
 
 def _as_needed(dose: Json) -> bool:
