@@ -112,6 +112,7 @@ def _read(services: Services, tenant: str, period: Period, operator: OperatorFac
             raise InputError(
                 f"The period holds more than {most} orders; choose a shorter one.", code="period", status=422
             )
+        rows = tuple(filter(_was_ordered, rows))
         history = _by_case(tx.measures.events(tenant, [row.case_id for row in rows]))
         sent = _by_case(tx.measures.sendings(tenant, [row.case_id for row in rows]))
         judged = _judgements(services, tx, tenant, history)
@@ -131,6 +132,11 @@ def _read(services: Services, tenant: str, period: Period, operator: OperatorFac
         rules=tuple(_rules(services)),
         operator=operator,
     )
+
+
+def _was_ordered(row: CaseFact) -> bool:
+    """Whether there was an order at all: a draft that was dropped before anybody signed it is none."""
+    return row.signed_at is not None or row.state != "cancelled"
 
 
 def _by_case(rows: Iterable[Any]) -> Mapping[str, list[Any]]:

@@ -100,6 +100,7 @@ def time_to_authorization(given: MeasureInput) -> Measure:
         "percentile",
         unit="hours",
         cells=(*cells, count(open_ones, "still undecided", "sent in the period")),
+        notes=("A denial that was undone later is left out.",),
     )
 
 

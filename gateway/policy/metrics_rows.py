@@ -152,8 +152,9 @@ class MeasuredCase:
 
     @property
     def approval(self) -> Answer | None:
-        """The first answer that certifies the line as asked."""
-        return next((answer for answer in self.answers if answer.action == "A1"), None)
+        """The first answer that certifies the line as asked; None after a denial, which only an appeal undoes."""
+        found = next((answer for answer in self.answers if answer.action in ("A1", "A3")), None)
+        return found if found is not None and found.action == "A1" else None
 
     @property
     def is_withdrawn(self) -> bool:

@@ -35,6 +35,8 @@ class CaseFact:
     is_expedited: bool
     state: str
     created_at: datetime
+    signed_at: datetime | None
+    """When the order was seen signed; None for a draft."""
     facts: str
     """JSON text of gateway/cases/facts.py."""
 

@@ -54,6 +54,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Services:
     for _ in range(11):
         send(services, send(services, judge(services, add_case(services, "pended"), "RED_FLAG_BYPASS")), "update")
     add_case(services, "received")
+    for _ in range(11):  # drafts that were given up before anybody signed them: no orders
+        move(services, held(services), CaseState.CANCELLED)
     return services
 
 
@@ -170,9 +172,9 @@ def test_a_period_that_makes_no_sense_is_refused(full: Services, start: date, en
 
 
 def test_more_orders_than_one_report_covers_are_refused(full: Services) -> None:
-    assert read_measures(full, STAFF, most=61).orders == 60
+    assert read_measures(full, STAFF, most=72).orders == 60
     with pytest.raises(InputError, match="shorter"):
-        read_measures(full, STAFF, most=60)
+        read_measures(full, STAFF, most=71)
 
 
 def test_another_tenant_sees_nothing_of_it(full: Services) -> None:

@@ -213,6 +213,14 @@ def test_time_is_counted_by_approval_date_and_days_from_the_orders_date() -> Non
     assert measure("time_to_authorization", moved).cells[0].denominator == 0
 
 
+@pytest.mark.parametrize(("actions", "counted"), [(("A4", "A1"), 11), (("A6", "A1"), 11), (("A3", "A1"), 0)])
+def test_a_denial_undone_by_an_appeal_is_no_time_to_authorization(actions: tuple[str, ...], counted: int) -> None:
+    answers = tuple(Answer(at=SENT + timedelta(hours=place + 1), action=name) for place, name in enumerate(actions))
+    cases = several(11, answers=answers)
+    assert measure("time_to_authorization", cases).cells[0].denominator == counted
+    assert measure("days_from_order", cases).cells[0].denominator == counted
+
+
 @pytest.mark.parametrize(
     ("changes", "within"),
     [
