@@ -15,6 +15,7 @@ from typing import Any, Final
 from gateway.errors import InputError
 from gateway.fhir import Json
 from gateway.forms import marks
+from gateway.forms.adaptive_rows import with_unsent
 from gateway.forms.complete import in_order, require_fit
 from gateway.forms.definition import TOO_LARGE, FormDefinition, read_definition
 from gateway.forms.session import DEFAULT_GUIDE, FormSession, response_as_sent
@@ -109,7 +110,9 @@ def take_next(
     form = _require_form(package, returned)
     _require_identity(sent, returned)
     before = Sheet(_definition(contained_form(working) or {}), working)
-    fresh, out = Sheet(_definition(form), returned), Sheet(before.form, sent)
+    definition = _definition(form)
+    fresh = Sheet(definition, with_unsent(definition.items, before.response, sent, returned, guide))
+    out = Sheet(before.form, with_unsent(before.form.items, before.response, sent, sent, guide))
     for slot in list(fresh.walk()):
         _settle(slot, before.find(slot.address), out.find(slot.address), guide)
     merged = {**working, "contained": copy.deepcopy(contained(returned)), "questionnaire": returned["questionnaire"]}

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import InputError
 from gateway.fhir.json import dump_json, parse_json
 from gateway.forms import adaptive
-from gateway.forms.answers import clear_answer, set_answer
+from gateway.forms.answers import add_repetition, clear_answer, remove_repetition, set_answer
 from gateway.forms.complete import complete
 from gateway.forms.populate import populate
 from gateway.forms.session import FormSession
@@ -278,3 +278,57 @@ def test_forms_of_the_conformance_kit_follow_each_other(corpora: Path, meal: str
     assert second.added
     assert second.response["item"][0] == working["item"][0]
     assert second.response["contained"] == [read(meal)]
+
+
+ROWS = [item("g", "group", repeats=True, item=[item("x", "string")])]
+
+
+def rows_of(response: dict[str, Any]) -> list[tuple[str, str]]:
+    """(answer, origin) of each row of the group; nothing for an empty one."""
+    found = []
+    for row in (one for one in response.get("item", ()) if one["linkId"] == "g"):
+        given = [(one["valueString"], one) for node in row.get("item", ()) for one in node.get("answer", ())]
+        found += [(value, str(getattr(GUIDE.read_origin(one), "source", ""))) for value, one in given] or [("", "")]
+    return found
+
+
+def rowed(*texts: str) -> dict[str, Any]:
+    """The working response with a row for each text, as a person made them."""
+    working = populated(taken(started(), lambda _: None, *ROWS).response)
+    for position, text in enumerate(texts):
+        if position:
+            working, _ = add_repetition(adaptive.opened(SHELL, working), working, "g", NOW, GUIDE)
+        place = f"x@{position}" if position else "x"
+        if text:
+            working = set_answer(adaptive.opened(SHELL, working), working, place, [text], AUTHOR, NOW, GUIDE)
+    return populated(working)
+
+
+def test_a_row_that_was_taken_out_keeps_its_place() -> None:
+    working = rowed("one", "two", "three")
+    working = remove_repetition(adaptive.opened(SHELL, working), working, "g", AUTHOR, NOW, GUIDE)
+    back = taken(populated(working), lambda _: None, *ROWS)
+    assert rows_of(back.response) == [("", ""), ("two", "manual"), ("three", "manual")]
+    sent = disclosed(populated(back.response))
+    assert rows_of(sent) == [("two", "manual"), ("three", "manual")]
+
+
+def test_a_row_that_a_person_added_and_left_empty_stays() -> None:
+    back = taken(rowed("one", "", "three"), lambda _: None, *ROWS)
+    assert rows_of(back.response) == [("one", "manual"), ("", ""), ("three", "manual")]
+
+
+def test_rows_of_the_payer_come_without_an_empty_one_of_ours() -> None:
+    def more(answer: dict[str, Any]) -> None:
+        answer["item"] = [{"linkId": "g", "item": [{"linkId": "x", "answer": [{"valueString": "theirs"}]}]}]
+
+    assert rows_of(taken(rowed(""), more, *ROWS).response) == [("theirs", "auto-server")]
+
+
+def test_a_row_that_a_person_answered_is_not_dropped_in_silence() -> None:
+    def drop(answer: dict[str, Any]) -> None:
+        answer["item"] = answer["item"][:1]
+
+    with pytest.raises(InputError, match="lacks an entry") as found:
+        taken(rowed("one", "two"), drop, *ROWS)
+    assert found.value.reason == "adaptive.changed"
