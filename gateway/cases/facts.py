@@ -42,6 +42,8 @@ class FormFact:
     """Times that an adaptive form's service was asked."""
     earlier: str = ""
     """Digest of the answers of an earlier round, around which this one is filled; empty for none."""
+    working: str = ""
+    """Digest of the answers as they stood before a person completed them, with what people took out; empty before."""
     value_sets: tuple[str, ...] = ()
     """Digests of value sets that the payer expanded for this form, beside those of its package."""
     wanted_types: tuple[str, ...] = ()

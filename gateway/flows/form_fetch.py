@@ -74,21 +74,57 @@ def fetch(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     """
     named = () if facts.assertion_id else facts.questionnaires  # the context says it all (dtr:spec-126)
     received = ask(services, case, facts, named, None)
-    known = {form.canonical or form.title: form for form in facts.forms if form.response or form.earlier}
-    last = max((int(form.form_id) for form in known.values()), default=0)
-    found = []
-    for number in range(len(received.parts)):
-        fresh = fact_of(received, number)
-        earlier = known.pop(fresh.canonical or fresh.title, None)
-        last += earlier is None
-        answers = (earlier.response or earlier.earlier) if earlier else ""
-        found.append(replace(fresh, form_id=earlier.form_id if earlier else str(last), earlier=answers))
-    changed = replace(facts.succeeded("fetch-forms"), forms_fetched=True, forms=_dated(services, found))
+    found, superseded = _after_earlier_rounds(facts, received)
+    changed = replace(
+        facts.succeeded("fetch-forms"),
+        forms_fetched=True,
+        forms=_dated(services, found),
+        superseded=(*facts.superseded, *superseded),
+    )
     note = {"count": len(found), "form": ", ".join(form.canonical for form in found)[:200]}
     if found:
         return ledger.append(services, case, act_of(services, case, received, note), facts=changed)
     act = act_of(services, case, received, note)
     return ledger.append(services, case, act, facts=changed, to=_S.NEEDS_ATTENTION, next_action=NO_FORM)
+
+
+def _after_earlier_rounds(facts: Facts, received: Received) -> tuple[list[FormFact], list[str]]:
+    """(the forms that came, with what people answered in an earlier round of the case; drafts to be stopped).
+
+    A completed form answers no other version of it (dtr:spec-125); a draft is carried into a newer one.
+    """
+    known = [form for form in facts.forms if form.response or form.earlier]
+    last = max((int(form.form_id) for form in known), default=0)
+    found: list[FormFact] = []
+    superseded: list[str] = []
+    for fresh in (fact_of(received, number) for number in range(len(received.parts))):
+        same = [form for form in known if (form.canonical or form.title) == (fresh.canonical or fresh.title)]
+        drafts = [form for form in known if url_of(form) == url_of(fresh) and form.status != "completed"]
+        earlier = next(iter((*same, *drafts)), None)
+        if earlier is None:
+            last += 1
+            found.append(replace(fresh, form_id=str(last)))
+            continue
+        known.remove(earlier)
+        found.append(successor(earlier, fresh))
+        if not _is_same(earlier, fresh) and earlier.status != "completed" and earlier.response:
+            superseded.append(f"{earlier.form_id} {earlier.response}")
+    return found, superseded
+
+
+def _is_same(form: FormFact, new: FormFact) -> bool:
+    return form.canonical == new.canonical and (not form.content or form.content == new.content)
+
+
+def successor(form: FormFact, new: FormFact) -> FormFact:
+    """The form that came in the place of one that is there, with its answers to be filled around or carried over."""
+    answers = form.working or form.response or form.earlier
+    if _is_same(form, new):
+        return replace(new, form_id=form.form_id, earlier=answers, replaced="" if form.response else form.replaced)
+    if form.is_adaptive or new.is_adaptive or not answers:
+        return replace(new, form_id=form.form_id)
+    where = form.replaced if not form.response else f"{form.package} {form.position} {form.part}"
+    return replace(new, form_id=form.form_id, earlier=answers, replaced=where)
 
 
 def fetch_named(services: Services, case: CaseRow, facts: Facts) -> CaseRow:

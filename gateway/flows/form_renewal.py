@@ -18,7 +18,7 @@ from gateway.fhir.json import dump_json, parse_json
 from gateway.flows import ledger
 from gateway.flows.extract import load_snapshot
 from gateway.flows.form_cases import launch_of, load_part, response_item, todo
-from gateway.flows.form_fetch import NO_FORM, Received, act_of, ask, fact_of, is_over, url_of
+from gateway.flows.form_fetch import NO_FORM, Received, act_of, ask, fact_of, is_over, successor, url_of
 from gateway.flows.ledger import Act
 from gateway.flows.services import Services
 from gateway.forms.carry import carry_over
@@ -124,7 +124,7 @@ def _renewed(
             forms.append(replace(_seen(form, received), is_ended=form in ended))  # the payer has no other
         else:
             superseded += [f"{form.form_id} {form.response}"] if form.response else []
-            forms.append(_successor(form, new))
+            forms.append(successor(form, new))
     if ended:  # what is asked for besides comes along; without one out of force, only the forms named were wanted
         last = max((int(form.form_id) for form in facts.forms), default=0)
         further = [one for one in fresh.values() if one.canonical not in {form.canonical for form in facts.forms}]
@@ -145,14 +145,6 @@ def _dated_again(services: Services, forms: Sequence[FormFact], before: Sequence
 def _seen(form: FormFact, received: Received) -> FormFact:
     """The form, known to be unchanged until now."""
     return form if form.status == "completed" else replace(form, received_at=received.at, looked_at=received.looked_at)
-
-
-def _successor(form: FormFact, new: FormFact) -> FormFact:
-    """The new form in the place of an old one, with the old one's answers to be carried over."""
-    if form.is_adaptive or new.is_adaptive or not (form.response or form.earlier):
-        return replace(new, form_id=form.form_id)
-    where = form.replaced if not form.response else f"{form.package} {form.position} {form.part}"
-    return replace(new, form_id=form.form_id, earlier=form.response or form.earlier, replaced=where)
 
 
 def _local(services: Services, case: CaseRow, facts: Facts) -> str:

@@ -161,7 +161,7 @@ def complete(
         now = services.clock.now()
         done = complete_form(parts.questionnaire, parse_json(before), author_of(actor), now, session, sign)
         body = dump_json(done)
-        completed = replace(form, response=digest_of(body), status="completed", open_required=())
+        completed = replace(form, response=digest_of(body), status="completed", open_required=(), working=form.response)
         changed = to_be_saved(services, case, facts.with_form(completed), completed)
         is_own = case.state in (_S.DOCUMENTING, _S.NEEDS_ATTENTION)
         to = after_forms(changed) if is_own else None

@@ -11,12 +11,12 @@ import pytest
 
 from gateway.errors import Conflict, PayerUnreachable
 from gateway.fhir.json import parse_json
-from gateway.flows import form_fetch, forms, ledger
+from gateway.flows import actions, form_fetch, forms, ledger
 from tests.form_samples import expression, form, item
 from tests.integration.flows_house import PERSON, House, answered, open_house
 
 NAMES = (
-    *("changed", "unchanged", "ignored", "empty", "down", "completed", "conflict", "unseen"),
+    *("changed", "unchanged", "ignored", "empty", "down", "completed", "conflict", "unseen", "recheck", "cleared"),
     *("expired", "expired-twice", "expired-gone", "expired-down", "parts", "several", "second"),
 )
 BORN = item("born", "date", expression("initialExpression", "%patient.birthDate"))
@@ -196,6 +196,32 @@ def test_a_form_is_not_completed_behind_the_back_of_a_newer_one(house: House) ->
     assert answers(house, case_id)["a"] == ("one", "manual")
     forms.complete(house.services, PERSON, case_id, "1")
     assert house.facts(case_id).forms[0].canonical == "http://example.org/q|2.0.0"
+
+
+def test_a_newer_form_found_on_a_check_takes_the_draft_over(house: House) -> None:
+    desk = Desk(house, form(BORN, item("a", "string"), item("b", "string")))
+    case_id = opened(house, "recheck")
+    fill(house, case_id, a="one", born="")
+    desk.handed_out = [form(BORN, item("a", "string"), {**item("b", "string"), "text": "Else"}, version="2.0.0")]
+    actions.check_again(house.services, PERSON, case_id, "the payer has a newer form")
+    house.run()
+    assert answers(house, case_id) == {"a": ("one", "manual")}  # what was taken out is not brought back
+    assert response(house, case_id)["questionnaire"] == "http://example.org/q|2.0.0"
+    assert [one["questionnaire"] for one in stopped(house, case_id)] == ["http://example.org/q|1.0.0"]
+    assert not house.failing_codes(case_id)
+
+
+def test_what_was_taken_out_stays_out_after_completion(house: House) -> None:
+    Desk(house, form(BORN, item("a", "string")))
+    case_id = opened(house, "cleared")
+    fill(house, case_id, a="one", born="")
+    forms.complete(house.services, PERSON, case_id, "1")
+    house.run()
+    assert set(answers(house, case_id)) == {"a"}
+    actions.check_again(house.services, PERSON, case_id, "the plan changed")
+    house.run()
+    assert house.case(case_id).state == "documenting"
+    assert answers(house, case_id) == {"a": ("one", "manual")}
 
 
 def test_nobody_completes_answers_that_were_not_shown(house: House) -> None:
