@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
+from gateway.cases.facts import read_facts
 from gateway.clients.ehr import Extract, Fetched
 from gateway.clinical.chart import Chart, open_chart
 from gateway.clinical.concepts import read_order_code
@@ -22,7 +23,7 @@ from gateway.errors import Conflict, EhrRejected, NotFound
 from gateway.fhir import Json
 from gateway.flows.care_day import as_of
 from gateway.flows.evaluate import rule_for
-from gateway.flows.extract import Kept, Snapshot
+from gateway.flows.extract import Kept, Snapshot, read_order
 from gateway.flows.instruments_wording import counts_here
 from gateway.flows.services import Services
 from gateway.reasoning.record import reference_of
@@ -64,9 +65,9 @@ def read_now(services: Services, case: CaseRow, *, with_appointments: bool = Tru
     """Read the chart from the EHR and judge it as of today. Raises EhrError; Conflict where no rule applies."""
     ehr = services.ehr(case.ehr_id)
     patient_id = case.patient_reference.partition("/")[2]
-    order = ehr.read(*case.order_reference.split("/", 1))
+    order, _ = read_order(services, case, read_facts(case.facts))
     read = (item for item in ehr.chart(patient_id).fetched if counts_here(services.settings, item.resource))
-    fetched = {reference_of(item.resource): item for item in (order, *read)}
+    fetched = {reference_of(item.resource): item for item in (*read, order)}
     snapshot = Snapshot(kept=tuple(_kept(services, case, item) for item in fetched.values()), findings=())
     found = _appointments(services, case, patient_id) if with_appointments else Extract()
     return judge(services, case, snapshot, found.resources)

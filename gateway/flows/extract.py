@@ -85,7 +85,7 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     """
     ehr = services.ehr(case.ehr_id)
     patient_id = case.patient_reference.partition("/")[2]
-    order, is_saved = _order(services, case, facts)
+    order, is_saved = read_order(services, case, facts)
     _require_usable(order.resource, case)
     chart = ehr.chart(patient_id, (*CHART_TYPES, *facts.further_types))
     found = _unique([order, *chart.fetched, *_roles(services, case, order.resource)])
@@ -123,8 +123,11 @@ def extract(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     )
 
 
-def _order(services: Services, case: CaseRow, facts: Facts) -> tuple[Fetched, bool]:
-    """The order as it stands in the EHR, and True; as the hook brought it, and False, while it is not there yet."""
+def read_order(services: Services, case: CaseRow, facts: Facts) -> tuple[Fetched, bool]:
+    """The order as it stands in the EHR, and True; as the hook brought it, and False, while it is not there yet.
+
+    Raises EhrError; NotFound for an order that was there and is gone.
+    """
     try:
         found = services.ehr(case.ehr_id).read(*case.order_reference.split("/", 1))
         if not facts.is_unsaved or is_saved_draft(case, facts, found.resource):

@@ -20,6 +20,7 @@ from gateway.fhir.json import dump_json
 from gateway.fhir.reading import text
 from gateway.flows import actions, ledger
 from gateway.flows.actors import GATEWAY, Actor
+from gateway.flows.care_day import find_timer
 from gateway.flows.intercept_draft import is_alike, is_saved_draft, relative
 from gateway.flows.ledger import Act, Item
 from gateway.flows.orders import CLOSED_STATUSES, is_id, order_identity
@@ -29,7 +30,8 @@ from gateway.logs import get_logger
 from gateway.store.rows import CaseFilter, CaseRow
 
 KEPT_FOR = timedelta(days=7)
-"""A provisional case whose order was not signed by then is dropped."""
+"""A provisional case whose order was not signed by then is dropped; the week begins anew where conservative care
+ends."""
 FIRST_LOOK = timedelta(minutes=2)
 """When the EHR is looked at for the first time."""
 LONGEST_PAUSE = timedelta(hours=6)
@@ -69,23 +71,34 @@ def is_due(case: CaseRow, facts: Facts, now: datetime) -> bool:
 def look(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     """Look for the order in the EHR: go on with it where it is signed, wait, or drop the case after its week.
 
-    An EHR that does not answer is looked at again later.
+    An EHR that does not answer is looked at again later, and an order for which conservative care runs is waited for.
     """
     try:
         found = _find(services, case, facts)
     except EhrError as error:
         get_logger().info("order-not-looked-up", case_id=case.case_id, ehr=case.ehr_id, code=error.reason)
         return _wait(services, case, facts)
-    if found is not None and text(found.get("status")) in CLOSED_STATUSES:
+    since = _waits_since(services, case, facts)
+    is_closed = found is not None and text(found.get("status")) in CLOSED_STATUSES
+    if is_closed and since is not None:
         return _drop(services, case, facts, "the order was closed in the EHR before it was signed")
-    if found is not None and text(found.get("status")) != "draft":
+    if found is not None and not is_closed and text(found.get("status")) != "draft":
         linked = relink(services, case, found, GATEWAY)
         again = next_look(case.created_at, services.clock.now())  # the chart ends this; what fails is not hurried
         known = replace(read_facts(linked.facts), look_at=again.isoformat())
         return actions.restart(services, linked, known, GATEWAY, "the order was signed")
-    if services.clock.now() >= case.created_at + KEPT_FOR:
+    if since is not None and services.clock.now() >= since + KEPT_FOR:
         return _drop(services, case, facts, "the order was never signed")
     return _wait(services, case, facts)
+
+
+def _waits_since(services: Services, case: CaseRow, facts: Facts) -> datetime | None:
+    """Since when the signature is owed; None while conservative care runs, for which the clinician may keep the order
+    as a draft or close it (spec/clinical.md §1.8)."""
+    timer = find_timer(services, case, facts)
+    if timer is None:
+        return case.created_at
+    return None if timer.state == "running" else max(case.created_at, timer.ended_at or case.created_at)
 
 
 def find_provisional(services: Services, tenant: str, ehr_id: str, coverage: str, order: Json) -> CaseRow | None:

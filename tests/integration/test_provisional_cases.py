@@ -14,12 +14,12 @@ import pytest
 
 from gateway.demo.charts import DemoChart, all_charts
 from gateway.fhir.json import dump_json
-from gateway.flows import intercept_signed
+from gateway.flows import care, care_start, intercept_signed
 from gateway.store.rows import CaseRow
 from gateway.web import pages
 from tests import cds_caller
 from tests.acceptance.test_red_flag import MYELOPATHY, SLUG, attest, fill
-from tests.flows_house import BASE, EHR_URL, NOW, House, open_house
+from tests.flows_house import BASE, EHR_URL, NOW, STAFF, House, open_house
 from tests.instrument_house import PASSWORD, admit
 from tests.web_house import Browser
 
@@ -297,6 +297,27 @@ def test_what_is_attested_before_the_order_is_saved_is_kept_and_written_afterwar
     assert house.facts(case_id).verdict == "RED_FLAG_BYPASS"
     (impression,) = ehr.search("ClinicalImpression", patient_id=patient).resources
     assert impression["supportingInfo"] == [{"reference": "ServiceRequest/saved-1"}]
+
+
+@pytest.mark.parametrize("status", ["", "draft", "revoked"])
+def test_conservative_care_outlives_the_week_of_an_order_that_waits_for_it(house: House, status: str) -> None:
+    """The panel offers to keep the order as a draft, or to close it, while care runs (spec/clinical.md §1.8)."""
+    (case_id,) = sign(house, "P02", cds_caller.unsaved(CHARTS["P02"]))
+    settled(house, case_id, "held")
+    screens = frozenset(house.services.concepts.red_flags.screens)
+    said = care_start.Confirmation(negative=screens, choice=care_start.NO_DRUG)
+    timer_id = care_start.start(house.services, STAFF, case_id, said).timer_id
+    if status:
+        save(house, "P02", status=status)
+    for _ in range(9):
+        case = after(house, case_id, days=1)
+    assert case.state == "held", case.next_action
+    care.cancel(house.services, STAFF, case_id, "the patient moved away")
+    with house.services.store.read() as tx:
+        assert tx.timers.get("main", timer_id).reason == "by-person"
+    states = [after(house, case_id, days=1).state for _ in range(9)]
+    assert states[-1] == "cancelled"
+    assert ("cancelled" in states[:6]) is (status == "revoked"), "the week of an open order begins anew"
 
 
 def test_looks_grow_apart_and_end_with_the_week() -> None:
