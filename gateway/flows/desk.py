@@ -223,10 +223,12 @@ def _allowed(services: Services, actor: Actor, case: CaseRow, facts: Facts) -> f
     about = _about(case)
     named = {action: f"case.{action}" for action in (*ACTIONS, "evidence")}
     named |= {action: action for action in ("form.answer", "form.continue", "form.complete", "audit.verify")}
-    named |= {action: action for action in ("template.answer", "exam.record", "measure.enter")}
+    named |= {action: action for action in ("template.answer", "exam.record", "measure.enter", "care.start")}
     found = {name for name, action in named.items() if decide_access(actor.caller, action, about).allowed}
     if not facts.submission_id:
         found.discard("inquire")
+    if facts.timer or case.state != CaseState.HELD:
+        found.discard("care.start")
     outcome = decide_outcome(case, facts, in_force(services, case, facts))
     if outcome is not Outcome.NOTHING:
         found.discard("override")

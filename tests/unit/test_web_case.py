@@ -112,7 +112,10 @@ def test_the_overview_names_one_line_for_each_missing_element_with_its_records(s
 
 
 def test_the_strip_says_where_each_stage_stands(services: Services) -> None:
-    said = _plain(_browser(services).get(f"/cases/{_held(services).case_id}").text)
+    page = _browser(services).get(f"/cases/{_held(services).case_id}").text
+    said = _plain(page)
+    for option in ("timer", "red-flag", "neuro-exam"):
+        assert f'/{option}">' in page, "each way out of the hold is offered"
     assert "Coverage done An authorization is needed." in said
     assert "Documentation in progress On hold" in said
     assert "Authorization not started" in said
