@@ -92,6 +92,13 @@ def test_an_end_of_no_known_day_ends_a_problem_without_status(ending: Json) -> N
     assert judge(change).reason == "INDICATION"
 
 
+@pytest.mark.parametrize(
+    ("status", "reason"), [("active", ""), ("Resolved", "INDICATION"), ("gone", "INDICATION"), ("relapse", "")]
+)
+def test_a_status_that_is_not_known_is_no_active_problem(status: str, reason: str) -> None:
+    assert judge(lambda chart: chart["neck"].update(clinicalStatus=concept(status))).reason == reason
+
+
 def _repeat(chart: dict[str, Json]) -> Json:
     found: Json = chart["drug"]["dosageInstruction"][0]["timing"]["repeat"]
     return found

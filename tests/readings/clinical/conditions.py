@@ -99,7 +99,8 @@ def _ends_unreadably(condition: Json, chart: Chart) -> bool:
 def is_active(condition: Json, chart: Chart) -> bool:
     """Whether a Condition that is not ignored is a present problem on the order date."""
     status = codes_of(condition, "clinicalStatus")
-    if is_ignored(condition) or status & _ENDED or (not status and _ends_unreadably(condition, chart)):
+    is_known = not status or bool(status & {"active", *_AGAIN})
+    if is_ignored(condition) or status & _ENDED or not is_known or (not status and _ends_unreadably(condition, chart)):
         return False
     return abated_on(condition, chart) is None or bool(status & _AGAIN)
 
