@@ -6,6 +6,7 @@ is never kept from signing (spec/clinical.md, design stance; spec/crd.md §14).
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import Any
 
 from gateway.clients.hook_trust import TrustedCaller
@@ -25,6 +26,7 @@ from gateway.profiles.crd_2_2_1 import build_hook_response
 from gateway.profiles.crd_services import COVERAGE_INFO, GUIDELINE
 from gateway.profiles.crd_serving import HookCall, read_hook_call
 from gateway.reasoning.record import reference_of
+from gateway.store.rows import CaseRow
 
 SIGNING = "order-sign"
 """The hook that opens cases and asks payers; the others write nothing."""
@@ -77,7 +79,7 @@ def _answer(
     asked = ask_payers(services, opened, call.user, budget) if call.wants(COVERAGE_INFO) else {}
     cards = _cards(services, actor, ehr_id, call, chart, judged, opened, budget)  # (3)
     _record(services, actor, cards, budget)
-    actions = annotate(services, opened, asked, budget) if call.wants(COVERAGE_INFO) else ()  # (4)
+    actions = _actions(services, ehr_id, opened, asked, budget) if call.wants(COVERAGE_INFO) else ()  # (4)
     return build_hook_response([card for card, _ in cards], actions)
 
 
@@ -94,6 +96,17 @@ def _open(
         return open_cases(services, actor, ehr_id, call, raw, chart, budget)
     except GatewayError as error:
         get_logger().warning("hook-without-case", ehr=ehr_id, code=error.reason)
+        return ()
+
+
+def _actions(
+    services: Services, ehr_id: str, opened: tuple[Opened, ...], asked: dict[str, Future[CaseRow]], budget: Budget
+) -> tuple[dict[str, Any], ...]:
+    """The payers' word; nothing where that fails: cards that count as shown are shown."""
+    try:
+        return annotate(services, opened, asked, budget)
+    except GatewayError as error:
+        get_logger().warning("hook-without-actions", ehr=ehr_id, code=error.reason)
         return ()
 
 

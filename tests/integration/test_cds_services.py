@@ -114,6 +114,19 @@ def test_discovery_is_open_and_names_both_services(house: House) -> None:
     assert all(item["prefetch"]["coverage"] == "Coverage?patient={{context.patientId}}&status=active" for item in found)
 
 
+def test_the_panel_is_shown_though_the_payers_word_cannot_be_read(house: House) -> None:
+    """It counts as shown for a day, so it has to be shown."""
+    answered(house, hooked("P02"))
+    (case_id,) = open_ids(house)
+    digest = house.facts(case_id).coverage_information
+    with house.services.store.begin() as tx:
+        tx.connection.execute(sa.text("DELETE FROM objects WHERE digest = :digest"), {"digest": digest})
+    house.clock.instant += timedelta(hours=25)
+    answer = answered(house, hooked("P02"))
+    assert [card["summary"] for card in answer["cards"]] == [GAP]
+    assert "systemActions" not in answer
+
+
 def test_the_week_three_order_gets_the_panel_at_selection_and_nothing_is_written(house: House) -> None:
     answer = answered(house, hooked("P02", "order-select"), "order-select")
     (card,) = answer["cards"]

@@ -181,6 +181,8 @@ def test_every_choice_has_its_page_and_its_draft() -> None:
         (b'{"fhirAuthorization":"t","y":"t"}', b'{"fhirAuthorization":null,"y":null}'),
         (b'{"a":{"fhirAuthorization":1}}', b'{"a":{"fhirAuthorization":1}}'),
         (b'{"hook":"order-sign"}', b'{"hook":"order-sign"}'),
+        (b'{"fhirAuthorization": {}, "x": {}}', b'{"fhirAuthorization": {}, "x": {}}'),
+        (b'{"fhirAuthorization": 1, "x": 111}', b'{"fhirAuthorization": 1, "x": 111}'),
     ],
 )
 def test_a_kept_request_has_its_bytes_and_not_its_token(raw: bytes, kept: bytes) -> None:
