@@ -19,7 +19,7 @@ from gateway.errors import InputError, TooLarge
 from gateway.fhir import Json
 from gateway.fhir.bundle import resources
 from gateway.fhir.json import parse_object
-from gateway.fhir.reading import objects, one, text, texts
+from gateway.fhir.reading import codings, objects, one, text, texts
 from gateway.fhir.references import read_reference, reference_text
 from gateway.reasoning.record import reference_of
 
@@ -91,7 +91,7 @@ def read_person(patient: Json, coverages: Iterable[Json] = ()) -> Person:
     listed = [*objects(patient.get("identifier"))]
     listed += [item for coverage in coverages for item in objects(coverage.get("identifier"))]
     numbers = {(text(item.get("system")), text(item.get("value"))) for item in listed if item.get("value")}
-    numbers |= {("", text(coverage.get("subscriberId"))) for coverage in coverages if coverage.get("subscriberId")}
+    numbers |= {("", text(coverage.get("subscriberId"))) for coverage in coverages if _is_own(coverage)}
     name = next((item for item in objects(patient.get("name")) if item.get("family")), {})
     given = next(iter(texts(name.get("given"))), "")
     birth = text(patient.get("birthDate"))
@@ -100,6 +100,12 @@ def read_person(patient: Json, coverages: Iterable[Json] = ()) -> Person:
         birth_date=birth if len(birth) == 10 else "",
         name=(text(name.get("family")).casefold(), given.casefold()),
     )
+
+
+def _is_own(coverage: Json) -> bool:
+    """Whether the subscriber of a coverage is the patient: children, and twins of one birth date, share a number."""
+    codes = {text(coding.get("code")) for coding in codings(coverage.get("relationship"))}
+    return bool(coverage.get("subscriberId")) and codes == {"self"}
 
 
 def read_visits(raw: bytes, media_type: str, person: Person, bounds: Bounds) -> tuple[Visit, ...]:

@@ -218,10 +218,23 @@ def test_a_patient_without_a_whole_birth_date_matches_nobody() -> None:
 
 
 def test_a_person_is_known_by_record_and_member_numbers() -> None:
-    coverage = {"identifier": [{"system": "urn:member", "value": "M"}], "subscriberId": "S"}
+    relationship = {"coding": [{"code": "self"}]}
+    coverage = {
+        "identifier": [{"system": "urn:member", "value": "M"}],
+        "subscriberId": "S",
+        "relationship": relationship,
+    }
     person = read_person(patient(birthDate="1950-01"), [coverage])
     assert person.values == {"MEM-1", "M", "S"}
     assert (person.birth_date, person.name) == ("", ("nonesuch", "amabel"))
+
+
+@pytest.mark.threat("T15")
+@pytest.mark.parametrize("relationship", [{}, {"coding": [{"code": "child"}]}, {"coding": [{"code": "spouse"}]}])
+def test_the_number_of_a_parent_names_no_child(relationship: dict[str, Any]) -> None:
+    """Twins share birth date and subscriber; visits of one are not taken for the other."""
+    person = read_person(patient(), [{"subscriberId": "FAMILY-1", "relationship": relationship}])
+    assert "FAMILY-1" not in person.values
 
 
 def test_a_confirmed_visit_says_where_it_came_from() -> None:
