@@ -23,6 +23,7 @@ from tests.clinical_charts import (
     observation,
     put,
 )
+from tests.region_charts import attested
 
 SCREENS = ("rf1", "rf2", "rf3", "rf4", "rf5", "rf6")
 LOINC = "http://loinc.org"
@@ -159,3 +160,22 @@ def test_a_later_screen_that_says_nothing_replaces_an_earlier_no() -> None:
     later = observation("rf2", "2026-02-02", valueCodeableConcept=concept("UNK", NULL))
     found = judge(both(screens(valueBoolean=False), put(later)))
     assert found.verdict == "RED_FLAG_INCOMPLETE"
+
+
+@pytest.mark.parametrize(
+    ("request_", "verdict"),
+    [
+        ({"authoredOn": "2026-02-16"}, "RED_FLAG_BYPASS"),
+        ({"authoredOn": "2026-02-09"}, "RED_FLAG_BYPASS"),
+        ({}, "RED_FLAG_BYPASS"),
+        ({"authoredOn": "2026-02-08"}, "RED_FLAG_INCOMPLETE"),
+        ({"authoredOn": "2023-01-01"}, "RED_FLAG_INCOMPLETE"),
+        ({"authoredOn": "2026-02-16", "doNotPerform": True}, "RED_FLAG_INCOMPLETE"),
+        ({"authoredOn": "2026-02-16", "status": "completed"}, "RED_FLAG_INCOMPLETE"),
+    ],
+)
+def test_a_test_is_pending_only_while_its_order_is_recent(request_: Json, verdict: str) -> None:
+    ordered = {"resourceType": "ServiceRequest", "id": "crp", "status": "active", "intent": "order"}
+    found = [observation(code, "2026-02-16", valueBoolean=True) for code in ("fever-history", "bacteremia")]
+    chart = put(*attested("rf3"), *found, {**ordered, "code": concept("1988-5", LOINC), **request_})
+    assert judge(chart).verdict == verdict

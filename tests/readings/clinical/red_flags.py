@@ -218,7 +218,7 @@ def _satisfied(group: Group, flag: RedFlag, chart: Chart) -> list[str]:
         return []
     if good:
         return [item.reference for item in good]
-    return [*_problems(group, chart), *(_pending(group, chart) if group.pending else [])][:1]
+    return [*_problems(group, chart), *(_pending(group, days, chart) if group.pending else [])][:1]
 
 
 def _is_complete(item: Finding, group: Group, chart: Chart) -> bool:
@@ -282,10 +282,12 @@ def _problems(group: Group, chart: Chart) -> list[str]:
     ]
 
 
-def _pending(group: Group, chart: Chart) -> list[str]:
+def _pending(group: Group, days: int, chart: Chart) -> list[str]:
     wanted = set(group.loinc)
-    requests = chart.record.of_type("ServiceRequest")
-    active = [item for item in requests if item.get("status") in ("active", "draft")]
+    requests = [item for item in chart.record.of_type("ServiceRequest") if item.get("doNotPerform") is not True]
+    dated = [(item, chart.day(item.get("authoredOn"))) for item in requests]
+    recent = [item for item, day in dated if day is None or _is_recent(day, days, chart)]
+    active = [item for item in recent if item.get("status") in ("active", "draft")]
     return [
         reference_of(item)
         for item in active
