@@ -91,7 +91,10 @@ def sign(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sign the drafts as a clinician: the plan becomes active, with the orders that are named."""
+    """Sign the drafts as a clinician: the plan becomes active, with the orders that are named.
+
+    An order needs a sign-in that names its Practitioner: without one sign it on the page.
+    """
     with opened(settings) as (services, actor):
         case_id = find_case(services, actor, case)
         flows_care.sign(services, actor, case_id, frozenset(order or ()))

@@ -9,6 +9,7 @@ from gateway.cases.states import CaseState
 from gateway.errors import Conflict, InputError
 from gateway.flows import ledger
 from gateway.flows.actors import Actor
+from gateway.flows.attest_records import require_practitioner
 from gateway.flows.care_access import load_case, newest_timer, require_running
 from gateway.flows.care_calendar import SOON, WATCH
 from gateway.flows.care_end import ending, without_hold
@@ -20,6 +21,8 @@ from gateway.store import Tx
 from gateway.store.care_rows import TimerRow
 from gateway.store.rows import CaseRow
 
+ORDERS = frozenset({"drug", "referral"})
+"""Drafts that become orders of the one who signs."""
 MIN_REASON = 5
 """Least number of characters of a reason."""
 
@@ -27,8 +30,12 @@ MIN_REASON = 5
 def sign(services: Services, actor: Actor, case_id: str, keys: frozenset[str]) -> TimerRow:
     """A clinician signs the drafts: those of `drug` and `referral` that are not in `keys` are declined.
 
-    The plan, its Tasks and the screens always become active with it. Raises Conflict where nothing waits for it.
+    The plan, its Tasks and the screens always become active with it. Raises Conflict where nothing waits for it,
+    AccessError where an order is signed by somebody whose sign-in names no Practitioner: it would stand in the EHR
+    in the name of the one who ordered the imaging.
     """
+    if keys & ORDERS:
+        require_practitioner(actor)
 
     def once() -> CaseRow:
         case, _ = load_case(services, actor, case_id, "care.sign")
@@ -63,9 +70,7 @@ def _signed(
     services: Services, actor: Actor, case: CaseRow, timer: TimerRow, facts: TimerFacts, keys: frozenset[str]
 ) -> CaseRow:
     """The clinician's event over the drafts as the EHR holds them; the job brings them to their new status."""
-    wanted = tuple(
-        replace(item, is_declined=item.key in ("drug", "referral") and item.key not in keys) for item in facts.resources
-    )
+    wanted = tuple(replace(item, is_declined=item.key in ORDERS and item.key not in keys) for item in facts.resources)
     about = tuple(
         Item.resource(services.address(case.ehr_id, item.reference), ledger.load_object(services, case, item.raw))
         for item in wanted

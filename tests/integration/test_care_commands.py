@@ -102,9 +102,11 @@ def test_a_file_of_another_kind_is_not_read(place: tuple[Path, str], tmp_path: P
 
 
 def test_signing_and_ending_need_no_ehr(place: tuple[Path, str]) -> None:
-    signed = parsed(place, "sign", place[1], "--order", "referral")
+    code, said = run(place, "sign", place[1], "--order", "referral")
+    assert (code, "names no Practitioner" in said) == (1, True), "no order in the name of somebody else"
+    signed = parsed(place, "sign", place[1])
     assert (signed["phase"], signed["is_written"]) == ("signed", False)
-    assert [item["key"] for item in signed["resources"] if item["declined"]] == ["drug"]
+    assert [item["key"] for item in signed["resources"] if item["declined"]] == ["drug", "referral"]
     assert run(place, "sign", place[1])[0] == 1
     ended = parsed(place, "cancel", place[1], "--reason", "The patient wants to wait.")
     assert (ended["state"], ended["reason"]) == ("cancelled", "by-person")
