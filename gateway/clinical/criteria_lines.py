@@ -25,6 +25,8 @@ REMARKS = {
     "CODE_EXCLUDES1": "an active diagnosis is not coded together with the order's; review the codes",
     "DATA_ERROR": "an onset lies after the order or before birth",
     "ONSET_TEXT": "the onset is text only; a date is needed",
+    "STATUS_MISSING": "a problem has no clinical status and was taken for a present one",
+    "NO_REASON": "a drug or an advice that counts does not say what it is for",
     "OTHER_PATIENT": "resources of another patient were left out",
 }
 """Sentence of each remark that decides nothing."""

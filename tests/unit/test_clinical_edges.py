@@ -17,6 +17,7 @@ from tests.clinical_charts import (
     Json,
     both,
     concept,
+    condition,
     element,
     judge,
     ndi,
@@ -179,3 +180,19 @@ def test_a_test_is_pending_only_while_its_order_is_recent(request_: Json, verdic
     found = [observation(code, "2026-02-16", valueBoolean=True) for code in ("fever-history", "bacteremia")]
     chart = put(*attested("rf3"), *found, {**ordered, "code": concept("1988-5", LOINC), **request_})
     assert judge(chart).verdict == verdict
+
+
+def _said(change: Change, *codes: str, rule: str = "ill-ngs") -> None:
+    found = judge(change, rule)
+    assert found.verdict == "PASS"
+    assert [line.partition(":")[0] for line in found.advisories if not line.startswith("SCREEN")] == list(codes)
+
+
+def test_what_counts_with_a_warning_has_one() -> None:
+    _said(lambda chart: None)
+    _said(lambda chart: chart["neck"].pop("clinicalStatus"), "STATUS_MISSING")
+    _said(lambda chart: chart["drug"].pop("reasonReference"), "NO_REASON")
+    _said(lambda chart: chart["plan"].pop("addresses"), "NO_REASON")
+    old = condition(id="old", code=concept("M54.50", ICD))
+    del old["clinicalStatus"]
+    _said(put(old))

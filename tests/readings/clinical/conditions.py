@@ -211,6 +211,8 @@ def read_episode(chart: Chart) -> Episode:
         if span is not None:
             spans.append(span)
             evidence.append(reference_of(condition))
+    if any(is_active(item, chart) and not codes_of(item, "clinicalStatus") for item in counted):
+        notes.append("STATUS_MISSING: a problem has no clinical status and was taken for a present one")
     return Episode(onset=hull(spans), not_before=limit, evidence=tuple(evidence), notes=tuple(notes))  # (4)
 
 

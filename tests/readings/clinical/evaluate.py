@@ -17,9 +17,10 @@ from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, text
 from gateway.policy.routing import choose_coverage, is_in_force
 from gateway.reasoning.record import RecordSnapshot
-from tests.readings.clinical.chart import Chart, open_chart, order_day
+from tests.readings.clinical.chart import About, Chart, open_chart, order_day
 from tests.readings.clinical.conditions import Episode, Indication, read_episode, read_indication
 from tests.readings.clinical.duration import (
+    Care,
     episode_cut,
     judge_duration,
     judge_reevaluation,
@@ -95,7 +96,14 @@ def _elements(chart: Chart, indication: Indication) -> tuple[tuple[ElementResult
     listed = [results[name] if name in chart.rule.required_elements else _not_required(name) for name in results]
     further = (judge_reevaluation(chart, anchor, need), judge_support(chart, indication), *ordered)
     listed += [found for found in further if found]
-    return tuple(listed), (*exclusions(chart, indication), *episode.notes)
+    return tuple(listed), (*exclusions(chart, indication), *episode.notes, *_without_reason(care))
+
+
+def _without_reason(care: Care) -> Iterator[str]:
+    """Drugs and advice count without saying what they are for; a person should know."""
+    drugs = any(course.subject is About.NOTHING for course, _ in care.pharm.counted)
+    if drugs or any(item.subject is About.NOTHING for item in care.advice):
+        yield "NO_REASON: a drug or an advice that counts does not say what it is for"
 
 
 def _within(chart: Chart, episode: Episode) -> Chart:
