@@ -98,7 +98,9 @@ def record(services: Services, actor: Actor, case_id: str, slug: str, seen: str)
     case, form = opened.sheet.case, opened.instrument.questionnaire
     require_access(actor.caller, "exam.record", instruments.about(case))
     who = require_practitioner(actor)
-    if not opened.digest or seen != opened.digest:
+    if not opened.digest and not seen:
+        raise InputError("Nothing is answered yet; nothing was recorded.", code="template.empty", status=422)
+    if seen != opened.digest:
         raise Conflict(instruments.CHANGED, code="template.changed")
     bench = instruments.open_bench(services, opened.sheet)
     _require_complete(services, bench, form, opened.response)

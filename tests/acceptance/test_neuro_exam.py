@@ -224,6 +224,8 @@ UNFIT: list[tuple[dict[str, str], str]] = [
 
 def test_what_does_not_fit_is_said_and_nothing_recorded(ward: Ward) -> None:
     case, browser = ward.held(), ward.browser()
+    nothing = examine(browser, case, {})
+    assert (nothing.status_code, alert(nothing)) == (422, "Nothing is answered yet; nothing was recorded.")
     for fields, words in UNFIT:
         answer = examine(browser, case, fields)
         assert answer.status_code == 422, fields
