@@ -243,4 +243,6 @@ def _problem(reading: Reading) -> str:
 def _words(key: str, draft: Mapping[str, Any]) -> str:
     code = draft.get("code") or draft.get("medicationCodeableConcept") or draft.get("description") or {}
     named = str(code.get("text", "")) if isinstance(code, Mapping) else ""
-    return str(draft.get("title") or named or key.replace("-", " "))
+    period = draft.get("restriction", {}).get("period", {})
+    window = f", {period['start']} to {period['end']}" if period else ""
+    return str(draft.get("title") or named or key.replace("-", " ")) + window
