@@ -137,10 +137,10 @@ class Services:
         return self.address(self.settings.tenant.ehr, relative) if relative else ""
 
     def payer_row(self, slug: str) -> PayerRow:
-        """The payer's row; NotFound when it is no longer in the directory."""
+        """The payer's row; NotFound when the directory has none."""
         row = self.directory.get(slug)
         if row is None:
-            raise NotFound("This payer is no longer in the directory; add its row again.")
+            raise NotFound("The directory has no row of this payer; correct the slug, or add its row again.")
         return row
 
     def payer(self, slug: str) -> PayerClient:
