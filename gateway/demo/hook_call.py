@@ -94,9 +94,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m gateway.demo.hook_call", description=__doc__.split("\n")[0])
     parser.add_argument("--run", type=Path, help="folder of the running demonstration")
     parser.add_argument("--scenario", default="week-three-held", help="scenario of the demonstration")
-    parser.add_argument("--hook", choices=("order-select", "order-sign"), default="order-sign")
-    parser.add_argument("--feedback", metavar="CARD", help="send that this card was overridden")
-    parser.add_argument("--reason", default="override-other", help="code of the override reason")
+    parser.add_argument(
+        "--hook", choices=("order-select", "order-sign"), default="order-sign", help="what the clinician does"
+    )
+    parser.add_argument(
+        "--feedback", metavar="CARD", help="send that this card was overridden; the call before printed its id"
+    )
+    parser.add_argument(
+        "--reason", default="override-other", help="code of the override reason, as the card lists them"
+    )
     parser.add_argument("--json", action="store_true", help="print the answer as it came")
     return parser
 
