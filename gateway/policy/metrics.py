@@ -18,4 +18,4 @@ BUILDERS = (*metrics_payer.BUILDERS, *metrics_care.BUILDERS, *metrics_forms.BUIL
 
 def compute(given: MeasureInput) -> tuple[Measure, ...]:
     """Every measure over the input."""
-    return tuple(build(given) for build in BUILDERS)
+    return tuple(build(given).guarded() for build in BUILDERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from gateway.policy.metrics_math import Cell, rate
@@ -12,6 +12,8 @@ from gateway.policy.metrics_math import Cell, rate
 Unit = Literal["share", "hours", "days", "minutes", "count", "amount"]
 NOT_RECORDED = "Not recorded here; an operator may supply it."
 """Note on a measure without input."""
+PARTITIONS = ("payer", "diagnosis", "limit")
+"""Splits whose groups add up to the whole. Clinicians do as well, but who stands out among them must be seen."""
 Row = TypeVar("Row")
 
 
@@ -34,10 +36,31 @@ class Measure:
     is_alarm: bool = False
     """A number that must be 0 is not."""
 
+    def guarded(self) -> Measure:
+        """The same where no group that is hidden alone can be had by taking the others from the whole: the smallest
+        of these is hidden as well."""
+        alone = {
+            name
+            for name in PARTITIONS
+            if sum(cell.is_hidden for cell in self.cells if cell.by == name) == 1 and not self.cells[0].is_hidden
+        }
+        cells = list(self.cells)
+        for name in alone:
+            shown = [place for place, cell in enumerate(cells) if cell.by == name and not cell.is_hidden]
+            if shown:
+                least = min(shown, key=lambda place: (_people(cells[place]), cells[place].group))
+                cells[least] = Cell(by=name, group=cells[least].group, is_hidden=True)
+        return replace(self, cells=tuple(cells))
+
     @property
     def is_recorded(self) -> bool:
         """Whether there is anything to compute it from."""
         return bool(self.cells)
+
+
+def _people(cell: Cell) -> tuple[int, int]:
+    """How many a group is about, by what is shown of it."""
+    return cell.denominator or 0, cell.numerator or 0
 
 
 def shares(

@@ -213,6 +213,12 @@ def test_time_is_counted_by_approval_date_and_days_from_the_orders_date() -> Non
     assert measure("time_to_authorization", moved).cells[0].denominator == 0
 
 
+def test_a_group_hidden_alone_cannot_be_had_from_the_whole() -> None:
+    payers = several(25, payer="a") + several(15, 100, payer="b") + several(5, 200, payer="c")
+    assert groups(measure("payer_mix", payers), "payer") == {"a": (25, 45), "b": (None, None), "c": (None, 45)}
+    assert groups(measure("payer_mix", payers[:40]), "payer") == {"a": (25, 40), "b": (15, 40)}
+
+
 @pytest.mark.parametrize(("actions", "counted"), [(("A4", "A1"), 11), (("A6", "A1"), 11), (("A3", "A1"), 0)])
 def test_a_denial_undone_by_an_appeal_is_no_time_to_authorization(actions: tuple[str, ...], counted: int) -> None:
     answers = tuple(Answer(at=SENT + timedelta(hours=place + 1), action=name) for place, name in enumerate(actions))
