@@ -17,7 +17,7 @@ from gateway.flows.actors import Actor
 from gateway.flows.instruments_measure import PATIENT, Entry, MeasureSheet, keep, open_measure, with_id
 from gateway.flows.services import Services
 from gateway.logs import get_logger
-from gateway.policy.access import require_access
+from gateway.policy.access import Caller, require_access
 from gateway.store.links import LinkRow
 
 __all__ = ["GONE", "PATIENT", "Invitation", "Link", "make_link", "open_link", "use_link"]
@@ -70,10 +70,15 @@ def make_link(services: Services, actor: Actor, case_id: str, slug: str) -> Link
 
 
 def open_link(services: Services, token: str) -> Invitation:
-    """The questionnaire behind a link. NotFound for one that is unknown, used or over; the sentence is the same."""
+    """The questionnaire behind a link.
+
+    NotFound for one that is unknown, used or over, or whose case takes no scores any more; the sentence is the same.
+    """
     with services.store.read() as tx:
         row = tx.links.find(_digest(token))
     if row is None or row.used_at is not None or row.expires_at <= services.clock.now():
+        raise NotFound(GONE, code="link.gone")
+    if not instruments.may(_maker(row), "measure.enter", ledger.load(services, row.tenant_id, row.case_id)):
         raise NotFound(GONE, code="link.gone")
     opened = open_measure(services, row.instrument)
     return Invitation(row=row, opened=with_id(opened, row.response_id))
@@ -96,6 +101,11 @@ def use_link(services: Services, row: LinkRow, opened: MeasureSheet, *, anyway: 
         with services.store.begin() as tx:
             tx.links.free(row)
         raise
+
+
+def _maker(row: LinkRow) -> Caller:
+    """As whom a link is used: what staff may not enter any more, a link of theirs does not either."""
+    return Caller(id="answer-link", tenant=row.tenant_id, roles=frozenset({"staff"}))
 
 
 def _digest(token: str) -> str:

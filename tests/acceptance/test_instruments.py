@@ -144,6 +144,15 @@ def test_a_link_that_does_not_work_says_the_same_whatever_the_reason(ward: Ward)
     assert own(ward, "QuestionnaireResponse") == []
 
 
+def test_a_link_ends_with_its_case(ward: Ward) -> None:
+    case, staff = ward.held(), ward.browser("stella")
+    path = link_for(staff, case)
+    assert ward.house.call("POST", f"/cases/{case.case_id}/cancel").status_code == 200
+    assert Browser(ward.house.app, "https://gateway.test").get(path).status_code == 404
+    assert send(ward, path, ndi(*[2] * 10)).status_code == 404
+    assert own(ward, "QuestionnaireResponse") == []
+
+
 def test_a_fault_of_the_ehr_uses_no_link_up_and_writes_nothing_twice(ward: Ward) -> None:
     case, staff = ward.held(), ward.browser("stella")
     path = link_for(staff, case)
