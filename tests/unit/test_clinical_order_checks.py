@@ -17,6 +17,12 @@ from tests.clinical_charts import CPT, ICD, NOW, RULES, ZONE, Change, Json, conc
 from tests.region_charts import HCPCS, LEFT, RIGHT, low_back, radiograph, record_of, shoulder, site
 
 
+def sided(*modifiers: str) -> Json:
+    """Code of a shoulder radiograph with modifiers."""
+    found: Json = radiograph()["code"]
+    return {"coding": [*found["coding"], *({"system": HCPCS, "code": modifier} for modifier in modifiers)]}
+
+
 def _judged(chart: dict[str, Json], rule: str) -> Evaluation:
     return evaluate(record_of(chart), chart["order"], RULES[rule], load_concepts(), ZONE, NOW)
 
@@ -81,6 +87,9 @@ def test_a_row_that_does_not_ask_has_no_such_elements() -> None:
     [
         (put(radiograph()), "met"),
         (put(radiograph(code=concept("73020", CPT))), "met"),
+        (put(radiograph(code=sided("RT"))), "met"),
+        (put(radiograph(code=sided("LT"))), "unmet"),
+        (put(radiograph(code=sided("LT", "RT"))), "met"),
         (put(radiograph(status="preliminary")), "unmet"),
         (put(radiograph(code=concept("73060", CPT))), "unmet"),
         (put(radiograph(effectiveDateTime="2026-02-17")), "unmet"),

@@ -102,7 +102,12 @@ def _images(chart: Chart) -> Iterator[tuple[date, str]]:
 
 
 def _is_own(resource: Json, chart: Chart) -> bool:
-    return about(resource, chart) is not About.OTHER
+    if about(resource, chart) is About.OTHER:
+        return False
+    named, words = order_sides(chart.order, chart.concepts, chart.region), chart.concepts.laterality
+    codes = service_codes(resource.get("code"))
+    imaged = {side for side, row in (("right", words.right), ("left", words.left)) if codes & set(row.modifiers)}
+    return len(named) != 1 or not imaged or bool(imaged & named)
 
 
 def exclusions(chart: Chart, indication: Indication) -> Iterator[str]:
