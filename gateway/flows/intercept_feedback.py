@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from gateway.clients.hook_trust import TrustedCaller
+from gateway.errors import Conflict
 from gateway.fhir.json import dump_json
 from gateway.flows import ledger
 from gateway.flows.actors import Actor
@@ -18,6 +19,7 @@ from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
 from gateway.logs import get_logger
 from gateway.profiles.crd_serving import Feedback, read_feedback
+from gateway.store import Tx
 from gateway.store.rows import CaseRow, HookCardRow
 
 
@@ -32,21 +34,34 @@ def take_feedback(services: Services, caller: TrustedCaller, service: str, body:
 
 
 def _take(services: Services, actor: Actor, service: str, item: Feedback) -> bool:
-    now = services.clock.now()
-    with services.store.begin() as tx:
+    """Whether the feedback was news; what it says is noted on the card in the transaction of its event."""
+    with services.store.read() as tx:
         card = tx.hooks.find_card(actor.tenant, item.card)
-        if card is None or card.service != service:
-            return False
-        is_news = tx.hooks.answer_card(actor.tenant, item.card, item.outcome, now)
-    if is_news:
-        get_logger().info("card-answered", case_id=card.case_id, stage=service, code=item.outcome)
-        if card.case_id:
-            _record(services, actor, card, item)
-    return is_news
+    if card is None or card.service != service or card.outcome:
+        return False
+    try:
+        _record(services, actor, card, item)
+    except _HeardBefore:
+        return False
+    get_logger().info("card-answered", case_id=card.case_id, stage=service, code=item.outcome)
+    return True
+
+
+class _HeardBefore(Conflict):
+    """Another call noted the same feedback at this moment."""
+
+
+def _note(services: Services, tx: Tx, card: HookCardRow, outcome: str) -> None:
+    if not tx.hooks.answer_card(card.tenant_id, card.card_id, outcome, services.clock.now()):
+        raise _HeardBefore("This feedback was heard before.", code="card.heard")
 
 
 def _record(services: Services, actor: Actor, card: HookCardRow, item: Feedback) -> None:
     """One event of the card's case; the clinician's own words are kept with it and stand in no list."""
+    if not card.case_id:
+        with services.store.begin() as tx:
+            _note(services, tx, card, item.outcome)
+        return
     chosen = chosen_of(card, item)
     reason = item.reason.removeprefix(OVERRIDE) if item.outcome == "overridden" else ""
     told = {"card": card.card_id, "outcome": item.outcome, "chosen": list(chosen), "reason": reason}
@@ -60,7 +75,7 @@ def _record(services: Services, actor: Actor, card: HookCardRow, item: Feedback)
             actor=actor,
             note={"kind": "card", "action": item.outcome, "reason": reason or ",".join(chosen), "stage": card.service},
         )
-        return ledger.append(services, case, act)
+        return ledger.append(services, case, act, also=lambda tx: _note(services, tx, card, item.outcome))
 
     ledger.retry_on_conflict(once)
 
