@@ -83,6 +83,8 @@ def _value(reader: Reader, resource: Json) -> dict[str, Any]:
     """The value of an observation or component; one that cannot be read is a text without words."""
     quantity = one(resource.get("valueQuantity"))
     number = read.read_amount(quantity.get("value", resource.get("valueInteger")))
+    if "comparator" in quantity and "status" in resource:  # an observation's own value: less than it is no number
+        return {"valueString": "text"}
     if number is not None:
         unit = text(quantity.get("code")) or text(quantity.get("unit"))
         return {"valueQuantity": {"value": number, **({"code": unit} if unit else {})}}

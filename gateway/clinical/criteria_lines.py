@@ -54,6 +54,8 @@ def line_of(element: str, found: Found, rule: Rule, concepts: Concepts) -> str:
     if element == "OUTCOME":
         return outcome_line(found, rule, concepts)
     sentence = _LINES[element].get(found["reason"]) or _LINES[element][""]
+    if found["reason"] == "second_agent" and rule.pharm.min_agents >= found["threshold"]:
+        sentence = _LINES[element]["agents"]  # the row always asks so many
     need, value = found["threshold"], found["value"]
     left = need - value if isinstance(need, int) and isinstance(value, int) else 0
     return sentence.format(**{**found, "value": value, "threshold": need, "left": left})
@@ -90,6 +92,7 @@ _LINES: dict[str, dict[str, str]] = {
             "Medication covers {value} days for certain and might cover {threshold}, but a drug code is not known here."
         ),
         "second_agent": "{value} agent was tried; {threshold} are asked, because the first one was stopped.",
+        "agents": "{value} agent(s) were tried; {threshold} are asked.",
         "not_documented": "No structured medication order counts; {threshold} covered days are asked.",
         "too_short": "Medication covers {value} days before the order; {threshold} are asked.",
     },

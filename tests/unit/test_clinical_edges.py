@@ -11,6 +11,7 @@ from gateway.clinical.chart import order_day
 from tests.clinical_charts import (
     ICD,
     NOW,
+    RULES,
     SCT,
     ZONE,
     Change,
@@ -18,6 +19,7 @@ from tests.clinical_charts import (
     both,
     concept,
     condition,
+    drop,
     element,
     judge,
     ndi,
@@ -196,3 +198,22 @@ def test_what_counts_with_a_warning_has_one() -> None:
     old = condition(id="old", code=concept("M54.50", ICD))
     del old["clinicalStatus"]
     _said(put(old))
+
+
+@pytest.mark.parametrize(
+    ("last", "status"), [({}, "met"), ({"comparator": "<"}, "unmet"), ({"comparator": ">="}, "unmet")]
+)
+def test_less_than_a_number_is_no_score(last: Json, status: str) -> None:
+    def total(day: str, value: int, **more: Any) -> Json:
+        quantity = {"value": value, "code": "{score}", **more}
+        found = observation("total", day, valueQuantity=quantity)
+        return {**found, "code": concept("82237-9", LOINC)}
+
+    chart = both(drop("ndi-"), put(total("2026-01-07", 22), total("2026-02-16", 20, **last)))
+    assert element(judge(chart), "OUTCOME").status == status
+
+
+def test_agents_that_a_row_always_asks_are_not_blamed_on_a_stopped_one() -> None:
+    row = RULES["ill-novitas"].overlaid({"pharm": {"min_agents": 2}})
+    found = element(judge(rule=row), "PHARM")
+    assert (found.status, found.line) == ("unmet", "1 agent(s) were tried; 2 are asked.")

@@ -173,6 +173,8 @@ def _missing(base: ElementResult, chart: Chart, pharm: Pharm, agents: int, wante
     need, have = chart.rule.pharm.min_days, len(pharm.days)
     if have >= need:
         line = f"{agents} agent was tried; {wanted} are asked, because the first one was stopped."
+        if chart.rule.pharm.min_agents >= wanted:
+            line = f"{agents} agent(s) were tried; {wanted} are asked."
         return replace(base, status="unmet", value=agents, threshold=wanted, reason="second_agent", line=line)
     if not have:
         line = f"No structured medication order counts; {need} covered days are asked."

@@ -146,6 +146,8 @@ def _total(observation: Json, chart: Chart, measure: Measure) -> Fraction | None
         if parts and not measure.min_components <= len(parts) <= measure.max_components:
             return None
     quantity = one(observation.get("valueQuantity"))
+    if "comparator" in quantity:
+        return None
     number = read_number(quantity.get("value", observation.get("valueInteger")))
     unit = text(quantity.get("code")) or text(quantity.get("unit"))
     return _percent(number, unit, measure) if measure.kind == "items" else _scale(number, unit, measure)
@@ -180,6 +182,6 @@ def lacks_unit(chart: Chart, measure: Measure) -> tuple[str, ...]:
         )
         number = read_number(quantity.get("value", observation.get("valueInteger")))
         bare = not quantity.get("unit") and not quantity.get("code")
-        if measure.kind == "items" and named and number is not None and bare:
+        if measure.kind == "items" and named and number is not None and bare and "comparator" not in quantity:
             found.append(reference_of(observation))
     return tuple(found)
