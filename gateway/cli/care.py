@@ -53,7 +53,8 @@ def show_timer(case: CaseArgument, settings: SettingsOption = None, as_json: Jso
 def start(
     case: CaseArgument,
     negative: Annotated[
-        list[str] | None, typer.Option("--negative", help="A red-flag screen confirmed as negative; give all of them.")
+        list[str] | None,
+        typer.Option("--negative", help="A red-flag screen confirmed as negative, as --propose names it; give all."),
     ] = None,
     drug: Annotated[str, typer.Option(help="Key of the drug a clinician chose, or none; nothing is preselected.")] = "",
     takes: Annotated[str, typer.Option(help="RxNorm ingredient that the patient says to take already.")] = "",
