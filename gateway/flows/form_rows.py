@@ -7,7 +7,7 @@ from gateway.fhir.json import parse_json
 from gateway.flows import ledger
 from gateway.flows.actors import Actor
 from gateway.flows.extract import load_snapshot
-from gateway.flows.form_cases import author_of, guide_of, load_package, open_form, session_of
+from gateway.flows.form_cases import author_of, guide_of, load_package, open_form, require_seen, session_of
 from gateway.flows.forms import keep_answers
 from gateway.flows.services import Services
 from gateway.forms.answers import add_repetition, remove_repetition
@@ -33,11 +33,17 @@ def add_row(services: Services, actor: Actor, case_id: str, form_id: str, addres
     return ledger.retry_on_conflict(once), made[-1]
 
 
-def remove_row(services: Services, actor: Actor, case_id: str, form_id: str, address: str) -> CaseRow:
-    """Take out the row at `address` with its answers; the chart does not bring it back. Raises as `add_row`."""
+def remove_row(
+    services: Services, actor: Actor, case_id: str, form_id: str, address: str, *, seen: str = ""
+) -> CaseRow:
+    """Take out the row at `address` with its answers; the chart does not bring it back. Raises as `add_row`.
+
+    `seen` is the digest of the answers that the person was shown, where known: Conflict where there are others.
+    """
 
     def once() -> CaseRow:
         case, facts, form = open_form(services, actor, case_id, form_id, "form.answer")
+        require_seen(form, seen)
         parts, before = load_package(services, case, form), ledger.load_object(services, case, form.response)
         session = session_of(services, case, parts, load_snapshot(services, case, facts))
         present: Json = parse_json(before)

@@ -70,7 +70,10 @@ def save(page: Page) -> Response:
         return conflict(page, sheet.sheet, error.diagnostics())
     if refused:
         return _again(page, case_id, form_id, changed, refused)
-    turned = _turn_rows(page, case_id, form_id)
+    try:
+        turned = _turn_rows(page, case_id, form_id, "" if changed else page.form.one("draft") or "none")
+    except Conflict as error:
+        return conflict(page, sheet.sheet, error.diagnostics())
     if turned:
         return page.go(turned)
     if page.form.one("then") == "complete":
@@ -170,13 +173,16 @@ def _again(
     return _page(page, sheet, tree, status=422, kept=max(0, len(changed) - len(refused)))
 
 
-def _turn_rows(page: Page, case_id: str, form_id: str) -> str:
-    """Add or take out a row of a group where that was asked; where to go then, empty when it was not."""
+def _turn_rows(page: Page, case_id: str, form_id: str, seen: str) -> str:
+    """Add or take out a row of a group where that was asked; where to go then, empty when it was not.
+
+    `seen` is the digest of what the page showed; empty where this page changed it just now.
+    """
     what, _, address = page.form.one("then").partition(":")
     if what == "add":
         form_rows.add_row(page.services, page.who.actor, case_id, form_id, address)
     elif what == "remove":
-        form_rows.remove_row(page.services, page.who.actor, case_id, form_id, address)
+        form_rows.remove_row(page.services, page.who.actor, case_id, form_id, address, seen=seen)
     else:
         return ""
     return f"{_address(case_id, form_id)}?all=1"

@@ -108,6 +108,21 @@ def test_a_person_adds_fills_and_takes_out_rows(services: Services, browser: Bro
     ]
 
 
+def test_a_page_of_old_takes_no_row_out(services: Services, browser: Browser) -> None:
+    case = opened(services, GROUP, chart=DRUGS, extension=[ALL])
+    old = show(browser, case)
+    hidden = {one.get("name"): one.get("value") for one in old.xpath("//main//form//input[@type='hidden']")}
+    save(browser, case, **{"answer:name": "Drug of somebody else"})
+    answer = browser.post(f"{address(case)}?all=1", {**_rest(hidden), "then": "remove:drugs"})
+    assert answer.status_code == 409
+    assert names(show(browser, case)) == ["Drug of somebody else", "Drug 2"]
+
+
+def _rest(hidden: dict[str, str]) -> dict[str, str]:
+    """Hidden fields that say nothing about questions, as the token."""
+    return {name: value for name, value in hidden.items() if name != "shown"}
+
+
 def test_enter_saves_and_takes_nothing_out(services: Services, browser: Browser) -> None:
     case = opened(services, GROUP, chart=DRUGS, extension=[ALL])
     first = show(browser, case).xpath("//form[contains(@class, 'form')]//button")[0]
