@@ -258,9 +258,12 @@ def _task(start: Start, key: str, status: str) -> dict[str, Any]:
 
 
 def _screen(start: Start, concepts: Concepts, screen: str) -> dict[str, Any]:
-    """One explicit *no*; a screen without an answer would not be one (spec/clinical.md §4.3)."""
+    """One explicit *no*; a screen without an answer would not be one (spec/clinical.md §4.3).
+
+    Nobody stands as its performer but who asked: not the clinician of the order where the EHR does not know who did.
+    """
     label = next((flag.label for flag in concepts.red_flag if flag.screen == screen), screen)
-    by = start.screened_by or start.practitioner
+    by = start.screened_by
     return {
         **_head(start, f"screen-{screen}", "Observation"),
         "status": "preliminary",

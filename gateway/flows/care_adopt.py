@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.fhir.reading import text
-from gateway.fhir.references import reference_text
 from gateway.flows import ledger
 from gateway.flows.actors import Actor
 from gateway.flows.care_chart import Reading
 from gateway.flows.care_facts import TimerFacts
 from gateway.flows.care_facts import read_facts as read_timer
-from gateway.flows.care_pilot import orderer
-from gateway.flows.extract import Kept
 from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
 from gateway.store import Tx
@@ -30,7 +26,7 @@ def adopt_signature(services: Services, case: CaseRow, timer: TimerRow, reading:
     found = reading.snapshot.get(plan.reference) if plan is not None and plan.reference else None
     if timer.phase != "draft" or found is None or found.resource.get("status") != "active":
         return None
-    changed = _signed(services, facts, reading, found)
+    changed = _signed(services, facts)
 
     def also(tx: Tx) -> None:
         tx.timers.update(timer.tenant_id, timer.timer_id, timer.version, phase="signed", facts=changed.to_text())
@@ -44,14 +40,9 @@ def adopt_signature(services: Services, case: CaseRow, timer: TimerRow, reading:
     return ledger.append(services, case, act, also=also)
 
 
-def _signed(services: Services, facts: TimerFacts, reading: Reading, plan: Kept) -> TimerFacts:
-    author = text(reference_text(plan.resource.get("author")))
+def _signed(services: Services, facts: TimerFacts) -> TimerFacts:
+    """Signed by somebody: who made the plan active is not known here, and its author is the one we proposed."""
     resources = tuple(
         replace(item, phase="signed") if item.key in ("drug", "referral") else item for item in facts.resources
     )
-    return replace(
-        facts,
-        resources=resources,
-        signer=orderer(reading.snapshot.record, author),
-        signed_at=services.clock.now().isoformat(),
-    )
+    return replace(facts, resources=resources, signed_at=services.clock.now().isoformat())

@@ -109,6 +109,9 @@ def test_a_plan_signed_in_the_ehr_is_signed(tmp_path: Path) -> None:
         patient.at(1)
         assert patient.timer(case_id).phase == "signed"
         assert status_of(patient, "Observation") == ["final"] * 6
+        screens = [item for item in patient.find("Observation") if item.get("identifier")]
+        assert len(screens) == 6
+        assert not any("performer" in item for item in screens), "who screened is not known"
         assert (status_of(patient, "MedicationRequest"), status_of(patient, "ServiceRequest")) == (["draft"], ["draft"])
         with pytest.raises(Conflict):
             care.sign(patient.house.services, clinician(patient.bundle), case_id, frozenset({"drug"}))

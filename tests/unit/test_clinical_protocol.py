@@ -44,6 +44,11 @@ def test_nothing_is_final_before_a_clinician_signs() -> None:
     assert drafts()["drug"]["intent"] == "proposal"
 
 
+def test_a_screen_names_who_asked_and_nobody_else() -> None:
+    assert "performer" not in drafts(screened_by="")["screen-rf1"]
+    assert drafts(screened_by="Practitioner/ma")["screen-rf1"]["performer"] == [{"reference": "Practitioner/ma"}]
+
+
 def test_no_drug_is_proposed_that_nobody_chose() -> None:
     assert "drug" not in drafts(choice=None)
     references = [item.get("reference") for item in drafts(choice=None)["plan"]["activity"]]
