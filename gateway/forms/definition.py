@@ -33,6 +33,8 @@ QUESTION_TYPES: Final = frozenset(
         "quantity",
     }
 )
+OPERATORS: Final = frozenset({"exists", "=", "!=", ">", "<", ">=", "<="})
+"""How an enableWhen compares."""
 KNOWN_TYPES: Final = QUESTION_TYPES | {"group", "display"}
 MAX_ITEMS: Final = 3_000
 """Items of a form that are read; a larger one is refused as a whole."""
@@ -177,5 +179,8 @@ class _Reader:
         self._seen.add(link_id)
         if definition.type not in KNOWN_TYPES:
             self.blockers.append(f"Question {link_id} has a type that is not known here.")
+        conditions = [one for one in item.get("enableWhen") or () if isinstance(one, Mapping)]
+        if any(str(one.get("operator")) not in OPERATORS for one in conditions):
+            self.blockers.append(f"Whether question {link_id} applies cannot be told: its condition is not known here.")
         if item.get("modifierExtension"):
             self.blockers.append(f"Question {link_id} carries a modifier that is not known here.")

@@ -8,7 +8,8 @@ from gateway.forms.slots import Sheet, Slot
 def open_required(sheet: Sheet, addresses: set[str]) -> tuple[str, ...]:
     """Addresses of enabled required questions without an answer, and of required groups without any.
 
-    A question inside an optional group that is empty is not required (sdc:validation): nothing in the group was begun.
+    A question inside an optional repetition that is empty is not required (sdc:validation): it was not begun. One in a
+    group that does not repeat is: payers use such groups as headings.
     """
     return tuple(slot.address for slot in sheet.walk() if slot.address in addresses and is_open(slot, addresses))
 

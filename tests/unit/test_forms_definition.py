@@ -26,6 +26,15 @@ def test_what_is_not_handled_blocks_with_a_sentence(questionnaire: dict[str, Any
     assert any(word in sentence for sentence in blockers), blockers
 
 
+@pytest.mark.parametrize("operator", ["~", "", None, "==", 1, ["="]])
+def test_a_condition_that_is_not_known_blocks_instead_of_switching_off(operator: Any) -> None:
+    condition = {"question": "b", "operator": operator, "answerBoolean": True}
+    questions = [item("b", "boolean"), item("a", "string", required=True, enableWhen=[condition])]
+    assert any("applies cannot be told" in one for one in read_definition(form(*questions)).blockers)
+    condition["operator"] = "="
+    assert read_definition(form(*questions)).blockers == ()
+
+
 def test_a_plain_form_has_no_blockers() -> None:
     definition = read_definition(form(item("g", "group", item=[item("a", "string", required=True)])))
     assert definition.blockers == ()
