@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.flows.services import Services
+from gateway.logs import configure_logs
 from gateway.store.rows import CaseRow
 from gateway.web.pages import CLOSED, OPEN
 from gateway.web.rendering import STATIC
@@ -142,6 +143,7 @@ def test_no_address_on_a_page_carries_patient_data(path: str, browser: Browser, 
 
 @pytest.mark.threat("T17")
 def test_no_log_line_carries_patient_data(browser: Browser, case: CaseRow, capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logs("debug")
     browser.sign_in("sam")
     for path in READ:
         browser.get(_address(path, case))
