@@ -20,16 +20,19 @@ from gateway.web.page import Page
 
 DONE: Final = {
     "started": "Conservative care is started. Its drafts are being written to the EHR; a clinician signs them.",
-    "signed": "Signed. The plan and the orders you kept become active in the EHR.",
     "cancelled": "Conservative care is ended. The case stays on hold.",
     "counted": "The visits are being written to the EHR and count from there.",
     "discarded": "The visits were discarded. The file and the history are kept.",
 }
-"""Sentence after an act, by the word in the address."""
+"""Sentence after an act, by the word in the address; that of a signature names its orders."""
+DECLINES_ALL: Final = (
+    "No order is ticked: every one of them would be declined. Tick those you sign, or say that you decline them all. "
+    "Nothing was signed."
+)
 MAX_REASON: Final = 400
 CHOOSE_FILE: Final = "Choose a file."
-ORDERS: Final = ("drug", "referral")
-"""Drafts that a clinician signs one by one."""
+ORDERS: Final = {"drug": "the drug", "referral": "the therapy request"}
+"""Drafts that a clinician signs one by one, with their words."""
 
 
 def show_list(page: Page) -> Response:
@@ -70,8 +73,10 @@ def start(page: Page) -> Response:
 
 
 def sign(page: Page) -> Response:
-    """A clinician signs the drafts; orders that are not ticked are declined."""
+    """A clinician signs the drafts; orders that are not ticked are declined, all of them only when that is said."""
     keys = frozenset(page.form.all("order")) & set(ORDERS)
+    if not keys and page.form.one("decline") != "all" and _has_draft_orders(page):
+        return _timer(page, DECLINES_ALL, 422, asks_decline=True)
     return _act(page, "signed", lambda: care.sign(page.services, page.who.actor, page.part("case_id"), keys))
 
 
@@ -137,7 +142,27 @@ def _conflict(page: Page, error: Conflict) -> Response:
     return conflict(page, sheet, error.diagnostics())
 
 
-def _timer(page: Page, error: str = "", status: int = 200) -> Response:
+def _has_draft_orders(page: Page) -> bool:
+    line = care_views.find_line(page.services, page.who.actor, page.part("case_id"))
+    return line is not None and line.timer.phase == "draft" and any(_orders(line))
+
+
+def _orders(line: care_views.Line) -> tuple[list[str], list[str]]:
+    """Words of the timer's orders: those kept or not decided yet, and those declined."""
+    mine = [item for item in line.facts.resources if item.key in ORDERS]
+    kept = [ORDERS[item.key] for item in mine if not item.is_declined]
+    return kept, [ORDERS[item.key] for item in mine if item.is_declined]
+
+
+def _done(page: Page, line: care_views.Line) -> str:
+    """Sentence after an act; after a signature with the orders kept and declined."""
+    if page.query("done") != "signed" or line.timer.phase == "draft":
+        return DONE.get(page.query("done"), "")
+    kept, declined = (" and ".join(words) or "nothing" for words in _orders(line))
+    return f"Signed. The plan becomes active in the EHR. Orders kept: {kept}. Declined: {declined}."
+
+
+def _timer(page: Page, error: str = "", status: int = 200, *, asks_decline: bool = False) -> Response:
     services, actor, case_id = page.services, page.who.actor, page.part("case_id")
     sheet = desk.open_case(services, actor, case_id)
     line = care_views.find_line(services, actor, case_id)
@@ -153,7 +178,8 @@ def _timer(page: Page, error: str = "", status: int = 200) -> Response:
             uploads=care_upload.list_uploads(services, actor, case_id),
             may=allowed,
             error=error,
-            done=DONE.get(page.query("done"), ""),
+            asks_decline=asks_decline,
+            done=_done(page, line),
             prompt=care_views.adherence_prompt(),
             max_reason=MAX_REASON,
         )

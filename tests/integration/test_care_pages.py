@@ -98,8 +98,15 @@ def test_a_case_walks_from_confirmation_to_its_end(held: tuple[Patient, str]) ->
 
     waiting = doctor.get(address)
     assert waiting.text.count('name="order"') == 2
-    signed = doctor.post(f"{address}/sign", waiting, order=["drug", "referral"])
+    hasty = doctor.post(f"{address}/sign", waiting)
+    assert hasty.status_code == 422
+    assert "every one of them would be declined" in hasty.text
+    assert 'name="decline"' in hasty.text
+    assert 'name="decline"' not in waiting.text
+    signed = doctor.post(f"{address}/sign", hasty, order=["drug"])
     assert signed.headers["location"] == f"{address}?done=signed"
+    told = doctor.get(signed.headers["location"]).text
+    assert "Orders kept: the drug. Declined: the therapy request." in told
     patient.settle()
     assert {item["status"] for item in patient.find("CarePlan")} == {"active"}
 
@@ -152,6 +159,11 @@ def test_visits_are_shown_before_they_count(held: tuple[Patient, str]) -> None:
     twice = staff.post(taken.headers["location"], staff.get(taken.headers["location"]), then="count")
     assert twice.status_code == 409
     assert patient.timer_facts(case_id).progress["sessions"] == 1
+
+    doctor = Browser(patient, "olga")
+    signed = doctor.post(f"{address}/sign", doctor.get(address), decline="all")
+    told = doctor.get(signed.headers["location"]).text
+    assert "Orders kept: nothing. Declined: the therapy request." in told
 
 
 def test_a_stranger_and_a_wrong_address_find_nothing(held: tuple[Patient, str]) -> None:
