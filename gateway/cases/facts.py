@@ -208,6 +208,12 @@ class Facts:
         """The facts with one form replaced."""
         return replace(self, forms=tuple(changed if f.form_id == changed.form_id else f for f in self.forms))
 
+    def telling(self, *items: WriteBack) -> Facts:
+        """The facts with these to be told to the EHR, each in place of what of its kind was told or waits."""
+        kinds = {item.kind for item in items}
+        others = tuple(item for item in self.write_backs if item.kind not in kinds)
+        return replace(self, write_backs=(*others, *items))
+
     def pending_write_back(self) -> WriteBack | None:
         """The first thing the EHR does not know yet, or None."""
         return next((item for item in self.write_backs if not item.done), None)

@@ -121,8 +121,7 @@ def _telling(facts: Facts, task: str) -> Facts:
     """The EHR is told of the new Task where it has one of the case, in place of older news that it has not had."""
     if not facts.task_id:
         return facts
-    rest = tuple(item for item in facts.write_backs if item.done or item.kind != "task")
-    return replace(facts, write_backs=(*rest, WriteBack(kind="task", digest=task)))
+    return facts.telling(WriteBack(kind="task", digest=task))
 
 
 def _last_asked(services: Services, case: CaseRow) -> datetime | None:

@@ -145,13 +145,8 @@ def _record(
     state = to.value if to else case.state
     task = case_task(replace(case, state=state, authorization_number=decision.authorization_number))
     response = dump_json(for_ehr(answer.claim_response, case, services))
-    changed = replace(
-        changed,
-        write_backs=(
-            *(item for item in facts.write_backs if item.done or item.kind not in ("task", "claim-response")),
-            WriteBack(kind="claim-response", digest=_sha(response)),
-            WriteBack(kind="task", digest=_sha(task)),
-        ),
+    changed = changed.telling(
+        WriteBack(kind="claim-response", digest=_sha(response)), WriteBack(kind="task", digest=_sha(task))
     )
     objects = [(kept, "application/fhir+json"), (task, "application/fhir+json"), (response, "application/fhir+json")]
     return ledger.append(

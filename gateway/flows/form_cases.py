@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from gateway.cases.decisions import NEEDS_AUTHORIZATION, NeedAction
@@ -229,7 +228,7 @@ def to_be_saved(services: Services, case: CaseRow, facts: Facts, form: FormFact)
     if row is None or not row.keeps_forms:
         return facts
     told = WriteBack(kind=f"form-{form.form_id}", digest=form.response)
-    return replace(facts, write_backs=(*facts.write_backs, told))
+    return facts.telling(told)
 
 
 def digest_of(body: bytes) -> str:

@@ -63,8 +63,7 @@ def take_over(services: Services, case: CaseRow, facts: Facts, response: Json, s
         assertion_id=(info.assertion_id if info else "") or facts.assertion_id,
         satisfied_number=info.satisfied_pa_id if info else "",
         coverage_information=digest,
-        write_backs=(*facts.write_backs, WriteBack(kind="coverage-information", digest=digest)),
         forms_named=tuple(one for one in named if one.partition("|")[0] not in here),
-    )
+    ).telling(WriteBack(kind="coverage-information", digest=digest))
     numbers = {"authorization_number": changed.satisfied_number} if changed.satisfied_number else None
     return CoverageAnswer(facts=changed, kept=((body, "application/fhir+json"),), changes=numbers)

@@ -178,9 +178,7 @@ def _record(services: Services, case: CaseRow, facts: Facts, exchange: Exchange,
     infos = crd.read_coverage_informations(annotated) if annotated else ()
     need = decide_need(infos, today, case.coverage_reference)
     kept = dump_json(annotated) if annotated else b""
-    write_backs = facts.write_backs
-    if annotated:
-        write_backs = (*write_backs, WriteBack(kind="coverage-information", digest=hashlib.sha256(kept).hexdigest()))
+    digest = hashlib.sha256(kept).hexdigest() if annotated else ""
     answer = Item.body(exchange.response_bytes, exchange.media_type or "application/json")
     act = Act(
         verb="payer-need",
@@ -197,10 +195,11 @@ def _record(services: Services, case: CaseRow, facts: Facts, exchange: Exchange,
         assertion_id=need.info.assertion_id if need.info else "",
         satisfied_number=need.info.satisfied_pa_id if need.info else "",
         questionnaires=need.info.questionnaires if need.info else (),
-        coverage_information=hashlib.sha256(kept).hexdigest() if annotated else "",
-        write_backs=write_backs,
+        coverage_information=digest,
         forms_fetched=facts.forms_fetched and _has_forms(facts, need.info.questionnaires if need.info else ()),
     )
+    if annotated:
+        changed = changed.telling(WriteBack(kind="coverage-information", digest=digest))
     objects = [(kept, "application/fhir+json")] if annotated else []
     again = _ask_again(services, case, facts) if need.action is NeedAction.RETRY_LATER else None
     if again is not None:

@@ -223,7 +223,7 @@ def _seal(
     changed = replace(facts.succeeded("assemble"), document=hashlib.sha256(sealed).hexdigest())
     handed = _hand_over(case, sealed, write_instant(now)) if case.state == CaseState.DOCUMENTED else {}
     told = tuple(WriteBack(kind=kind, digest=hashlib.sha256(body).hexdigest()) for kind, body in handed.items())
-    changed = replace(changed, write_backs=(*changed.write_backs, *told))
+    changed = changed.telling(*told)
     objects = [(body, "application/fhir+json") for body in handed.values()]
     return ledger.append(services, case, act, facts=changed, objects=objects)
 

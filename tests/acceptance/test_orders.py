@@ -54,7 +54,8 @@ def test_the_complete_case_is_approved_with_a_number_on_the_case(approved: dict[
     assert approved["state"] == "approved"
     assert approved["authorization_number"]
     assert approved["clinical"] == {"verdict": "PASS", "lines": [], "overridden": False}
-    assert [item["done"] for item in approved["write_back"]] == [True] * 4  # coverage answer, form, decision, task
+    told = [(item["kind"], item["done"]) for item in approved["write_back"]]
+    assert told == [(kind, True) for kind in ("coverage-information", "form-1", "claim-response", "task")]
 
 
 def test_the_number_stands_in_the_ehr(server: Server, approved: dict[str, Any]) -> None:

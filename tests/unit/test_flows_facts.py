@@ -65,3 +65,15 @@ def test_the_ehr_is_told_one_thing_after_the_other() -> None:
     first, second = WriteBack(kind="task", digest="a", done=True), WriteBack(kind="claim-response", digest="b")
     assert Facts(write_backs=(first, second)).pending_write_back() == second
     assert Facts(write_backs=(first,)).pending_write_back() is None
+
+
+def test_the_ehr_is_told_the_newest_of_each_kind() -> None:
+    first = WriteBack(kind="coverage-information", digest="a", done=True)
+    facts = Facts(write_backs=(first, WriteBack(kind="task", digest="b")))
+    told = facts.telling(WriteBack(kind="coverage-information", digest="c"), WriteBack(kind="form-1", digest="d"))
+    assert [(item.kind, item.digest, item.done) for item in told.write_backs] == [
+        ("task", "b", False),
+        ("coverage-information", "c", False),
+        ("form-1", "d", False),
+    ]
+    assert told.telling() == told
