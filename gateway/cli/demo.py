@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -21,11 +23,12 @@ def demo(
 ) -> None:
     """Start a synthetic EHR, simulated payers and the gateway, and carry ten orders through.
 
-    Without --once everything stays up until interrupted, and the address of the worklist is printed.
+    Without --once everything stays up until Ctrl+C or SIGTERM, and the address of the worklist is printed.
     Exit code 0: every scenario rests where it should and its evidence has no failing code.
     """
     loaded = load_settings(settings)
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, _interrupt)
 
     def tell(line: str) -> None:
         err.print(f"{time.monotonic() - started:6.1f} s  {line}", highlight=False, markup=False)
@@ -38,6 +41,12 @@ def demo(
     for line in wrong:
         err.print(line, style="red", markup=False)
     raise typer.Exit(1 if wrong else 0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl+C does, so that the processes started here end too; a second signal does not disturb that."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _stay(running: Demo) -> None:
