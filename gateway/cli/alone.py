@@ -19,8 +19,6 @@ ALONE: Final = {
 }
 """Groups that work on files: no database. Name, module, and the group in it."""
 
-USAGE: Final = 2
-
 
 def run_alone(group: str) -> None:
     """Run `pa-gateway GROUP …`; an error of ours is one sentence on standard error and an exit code, as everywhere."""
@@ -32,7 +30,7 @@ def run_alone(group: str) -> None:
         app()
     except GatewayError as error:
         print(error.diagnostics(), file=sys.stderr)  # noqa: T201
-        sys.exit(USAGE if error.reason.startswith("usage.") else exit_code(error))
+        sys.exit(exit_code(error))
     except BrokenPipeError:
         forget_output()
         sys.exit(1)

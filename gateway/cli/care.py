@@ -144,7 +144,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as opened_file:
             return opened_file.read(care_upload.MOST_BYTES + 1)
     except OSError:
-        raise InputError(f"{path} cannot be read.", code="file.unreadable") from None
+        raise InputError(f"{path} cannot be read.", code="usage.file") from None
 
 
 def _day(moment: datetime | None) -> date | None:

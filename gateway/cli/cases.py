@@ -180,7 +180,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        raise InputError(f"{path} cannot be read.", code="file.unreadable") from None
+        raise InputError(f"{path} cannot be read.", code="usage.file") from None
 
 
 def _print_list(found: dict[str, Any]) -> None:

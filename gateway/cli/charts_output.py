@@ -15,6 +15,8 @@ from gateway.flows.audit_rows import ChartRow
 from gateway.flows.audit_summary import Summary
 
 Cells = tuple[object, ...]
+NOT_READ = "not read"
+"""Stands in the verdict column of a row that only says what in the chart could not be read."""
 
 
 class Watch:
@@ -61,7 +63,7 @@ def _lines(row: ChartRow) -> Iterator[Cells]:
         failing = "; ".join(f"{item.element}{_mark(item.status)}: {item.line.rstrip('.')}" for item in rule.failing)
         yield (*begin, rule.found.rule_id, rule.found.verdict, rule.days or "-", failing or "-")
     if not row.rules or said:
-        yield (*begin, "-", NOT_AUDITED if not row.rules else "see", "-", said)
+        yield (*begin, "-", NOT_AUDITED if not row.rules else NOT_READ, "-", said)
 
 
 def _mark(status: str) -> str:

@@ -28,6 +28,8 @@ EXIT_CODES: tuple[tuple[type[GatewayError], int], ...] = (
     (PayerError, 21),
 )
 """Exit code of an error; every other one of ours is 1."""
+USAGE = 2
+"""Exit code of an error whose code begins with `usage.`: what was typed cannot be done."""
 LEAST_ROOM = 16
 """Narrowest last column that is folded; with less the terminal breaks the lines."""
 err = Console(stderr=True, soft_wrap=True)
@@ -53,6 +55,8 @@ def forget_output() -> None:
 
 def exit_code(error: GatewayError) -> int:
     """The exit code that stands for `error`."""
+    if error.reason.startswith("usage."):
+        return USAGE
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 

@@ -84,7 +84,7 @@ def test_one_timer_is_shown_whole(place: tuple[Path, str]) -> None:
     [
         (("start", "CASE", "--drug", "none"), 20),
         (("start", "CASE", "--propose"), 1),
-        (("upload", "CASE", "absent.csv"), 1),
+        (("upload", "CASE", "absent.csv"), 2),
         (("cancel", "CASE", "--reason", "no"), 1),
         (("show", "ffffffff"), 1),
         (("start", "CASE", "--takes-since", "yesterday"), 2),

@@ -123,6 +123,9 @@ def test_exit_codes_tell_what_to_do_next(run: Run) -> None:
     _spoil("later.json", authoredOn="2031-01-01T10:00:00-08:00")
     ended = run(".", "--rule", "ill-cgs", "--json")
     assert ended.code == 3
+    table = run(".", "--rule", "ill-cgs").out
+    (row,) = [line for line in table.splitlines() if line.startswith("later") and "ill-cgs" not in line]
+    assert " not read " in row, "a warning row is no verdict and says what it is"
     assert [chart["findings"][0]["code"] for chart in ended.json["charts"] if chart["chart"] == "later"] == [
         "chart.data-error"
     ]

@@ -171,7 +171,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     ("words", "code", "said"),
     [
         (("case", "list", "--state", "foo"), 2, "states are"),
-        (("order", "post", "nothing.json"), 1, "nothing.json cannot be read."),
+        (("order", "post", "nothing.json"), 2, "nothing.json cannot be read."),
         (("settings", "check", "--settings", "none.toml"), 10, "none.toml cannot be read"),
         (("payer", "check", "nobody"), 1, "pa-gateway payer list"),
         (("rule", "show", "nothing"), 1, "pa-gateway rule list"),
