@@ -6,7 +6,7 @@ Everything goes over HTTP: pages to the gateway, the gateway to the synthetic EH
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,6 +87,40 @@ class Ward:
         """The order as the EHR holds it now; without a name the current one."""
         reference = self.charts[chart or self.current].order_reference
         return dict(self.house.services.ehr("ehr").read(*reference.split("/", 1)).resource)
+
+
+@dataclass
+class _BusyKeys:
+    """The keys, and before some of the signatures the case moves as a job would move it meanwhile."""
+
+    keys: Any
+    move: Callable[[], object]
+    left: int
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "signer" and self.left:
+            self.left -= 1
+            self.move()
+        return getattr(self.keys, name)
+
+
+@contextmanager
+def moving(ward: Ward, case: CaseRow, times: int = 1) -> Iterator[None]:
+    """Between reading the case and recording an act on it, the case changes: so many times."""
+    services, keys = ward.house.services, ward.house.services.keys
+
+    def move() -> None:
+        with services.store.begin() as tx:
+            now = tx.cases.get(case.tenant_id, case.case_id)
+            tx.cases.update(now.tenant_id, now.case_id, now.version, due_at=services.clock.now())
+
+    busy = _BusyKeys(keys=keys, move=move, left=times)
+    services.keys = busy  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        services.keys = keys
+    assert busy.left == 0, "nothing was recorded that the case could have moved before"
 
 
 @contextmanager

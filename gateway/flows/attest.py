@@ -125,17 +125,25 @@ def attest(
     InputError 422 (something is missing, or speaks against the choice), and the EHR's errors: what was attested
     is kept then, and `finish` writes it again.
     """
-    opened = instruments.open_template(services, actor, case_id, slug)
-    case = opened.sheet.case
-    require_access(replace(actor.caller, stepped_up=stepped_up), "red_flag.attest", instruments.about(case))
+
+    def once() -> CaseRow:
+        opened = instruments.open_template(services, actor, case_id, slug)
+        about = instruments.about(opened.sheet.case)
+        require_access(replace(actor.caller, stepped_up=stepped_up), "red_flag.attest", about)
+        return _attest(services, actor, opened, choices, seen)
+
+    ledger.retry_on_conflict(once)
+    return finish(services, actor, case_id, slug)
+
+
+def _attest(services: Services, actor: Actor, opened: TemplateSheet, choices: Choices, seen: str) -> CaseRow:
+    """Judge and record an attestation; nothing is written to the EHR yet."""
     if not opened.digest or seen != opened.digest:
         raise Conflict(instruments.CHANGED, code="template.changed")
     bench = instruments.open_bench(services, opened.sheet)
     deed = _deed(services, actor, opened, bench, choices, require_person=True)
     _require_sound(services, opened, bench, deed)
-    body = _attestation(actor, deed)
-    _record(services, actor, opened, deed, body)
-    return finish(services, actor, case_id, slug)
+    return _record(services, actor, opened, deed, _attestation(actor, deed))
 
 
 def _require_sound(services: Services, opened: TemplateSheet, bench: Bench, deed: Deed) -> None:
@@ -187,7 +195,7 @@ def finish(services: Services, actor: Actor, case_id: str, slug: str) -> CaseRow
         about=shelf.items(),
         note={"kind": WRITTEN, "form": slug, "count": len(shelf.written)},
     )
-    ledger.append(services, case, act)
+    ledger.append_done(services, case, act)
     return actions.check_again(services, actor, case_id, f"red flag attested: {deed.template.category}")
 
 
@@ -259,7 +267,7 @@ def _attestation(actor: Actor, deed: Deed) -> bytes:
     )
 
 
-def _record(services: Services, actor: Actor, opened: TemplateSheet, deed: Deed, body: bytes) -> None:
+def _record(services: Services, actor: Actor, opened: TemplateSheet, deed: Deed, body: bytes) -> CaseRow:
     case, slug = opened.sheet.case, deed.instrument.slug
     weighty = weighty_codes(deed.choices, deed.offers)
     act = Act(
@@ -279,7 +287,7 @@ def _record(services: Services, actor: Actor, opened: TemplateSheet, deed: Deed,
             "role": ",".join(actor.roles),
         },
     )
-    ledger.append(services, case, act)
+    return ledger.append(services, case, act)
 
 
 def _read(services: Services, case: CaseRow, bench: Bench, instrument: Instrument, kept: Json) -> Deed:

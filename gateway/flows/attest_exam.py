@@ -121,7 +121,7 @@ def record(services: Services, actor: Actor, case_id: str, slug: str, seen: str)
         actor=actor,
         note={"kind": RECORDED, "form": slug, "count": len(shelf.written), "role": ",".join(actor.roles)},
     )
-    ledger.append(services, case, act)
+    ledger.append_done(services, case, act)
     return actions.check_again(services, actor, case_id, "examination recorded")
 
 
@@ -183,6 +183,12 @@ def assert_diagnosis(services: Services, actor: Actor, case_id: str, said: Asser
     another cause is documented, InputError 422 for the onset; the EHR's errors: what was asserted is kept then, and
     `finish` writes it.
     """
+    ledger.retry_on_conflict(lambda: _assert(services, actor, case_id, said, stepped_up))
+    return finish(services, actor, case_id)
+
+
+def _assert(services: Services, actor: Actor, case_id: str, said: Assertion, stepped_up: bool) -> CaseRow:
+    """Judge and record an assertion; nothing is written to the EHR yet."""
     sheet = desk.open_case(services, actor, case_id)
     require_access(replace(actor.caller, stepped_up=stepped_up), "diagnosis.assert", instruments.about(sheet.case))
     who = require_practitioner(actor)
@@ -215,8 +221,7 @@ def assert_diagnosis(services: Services, actor: Actor, case_id: str, said: Asser
             "role": ",".join(actor.roles),
         },
     )
-    ledger.append(services, sheet.case, act)
-    return finish(services, actor, case_id)
+    return ledger.append(services, sheet.case, act)
 
 
 def _require_supported(found: Support, said: Assertion, latest: date) -> None:
@@ -258,7 +263,7 @@ def finish(services: Services, actor: Actor, case_id: str) -> CaseRow:
     shelf = EhrShelf(services=services, case=case, act_id=digest)
     write(services, case, bench, kept, shelf)
     act = Act(verb="write-back", about=shelf.items(), note={"kind": CHANGED, "code": kept["code"]})
-    ledger.append(services, case, act)
+    ledger.append_done(services, case, act)
     return actions.check_again(services, actor, case_id, "diagnosis of the order changed")
 
 

@@ -251,14 +251,19 @@ def save_draft(
 
     `seen` is the digest of the draft that stood on the page; Conflict where somebody else saved meanwhile.
     """
-    opened = open_template(services, actor, case_id, slug)
-    require_access(actor.caller, "template.answer", about(opened.sheet.case))
-    if seen != opened.digest:
-        raise Conflict(CHANGED, code="template.changed")
-    working, refused = answer(services, opened.instrument.questionnaire, opened.response, answers, author_of(actor))
-    if len(refused) < len(answers):
-        _keep(services, actor, opened, working, len(answers) - len(refused))
-    return refused
+
+    def once() -> dict[str, str]:
+        opened = open_template(services, actor, case_id, slug)
+        require_access(actor.caller, "template.answer", about(opened.sheet.case))
+        if seen != opened.digest:
+            raise Conflict(CHANGED, code="template.changed")
+        form = opened.instrument.questionnaire
+        working, refused = answer(services, form, opened.response, answers, author_of(actor))
+        if len(refused) < len(answers):
+            _keep(services, actor, opened, working, len(answers) - len(refused))
+        return refused
+
+    return ledger.retry_on_conflict(once)
 
 
 def _keep(services: Services, actor: Actor, opened: TemplateSheet, working: Json, count: int) -> CaseRow:

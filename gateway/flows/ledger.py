@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import provenance
 from gateway.cases.facts import Facts, read_facts
@@ -27,6 +27,7 @@ from gateway.logs import get_logger
 from gateway.store import Tx
 from gateway.store.rows import CaseRow, EventRow, NoteValue
 
+T = TypeVar("T")
 ADVANCE = "advance"
 """Name of that job; its ids are tenant and case."""
 FHIR_JSON = "application/fhir+json"
@@ -364,7 +365,12 @@ def enqueue(services: Services, tx: Tx, case: CaseRow, wake: datetime | None) ->
         services.jobs.enqueue_at(tx.connection, CASE_QUEUE, ADVANCE, ids, key, wake)
 
 
-def retry_on_conflict(action: Callable[[], CaseRow], tries: int = 5) -> CaseRow:
+def append_done(services: Services, case: CaseRow, act: Act) -> CaseRow:
+    """Record what was done outside already, on the case as it stands now, however it has changed meanwhile."""
+    return retry_on_conflict(lambda: append(services, load(services, case.tenant_id, case.case_id), act))
+
+
+def retry_on_conflict(action: Callable[[], T], tries: int = 5) -> T:
     """Run a load-decide-append action again while somebody else changed the case meanwhile."""
     for _ in range(tries - 1):
         try:

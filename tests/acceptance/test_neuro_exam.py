@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.store.rows import CaseRow
-from tests.instrument_house import PASSWORD, Ward, copies, open_ward
+from tests.instrument_house import PASSWORD, Ward, copies, moving, open_ward
 from tests.web_house import Browser
 
 ON = "2026-01-26"
@@ -32,7 +32,7 @@ STRONG = {**SYMPTOM, **WEAK_TRICEPS}
 @pytest.fixture(scope="module", name="house")
 def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """One house for the module; each test has a patient of its own."""
-    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(14)) as opened:
+    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(15)) as opened:
         yield opened
 
 
@@ -279,3 +279,16 @@ def test_an_examination_that_somebody_changed_meanwhile_is_not_recorded_unseen(w
     examine(staff, case, {"answer:exam-on": "2026-01-20"}, then="")
     assert clinician.post(address, {**seen, "then": "record"}).status_code == 409
     assert [item for item in ward.in_ehr("Observation") if item.get("identifier")] == []
+
+
+def test_a_case_that_jobs_move_meanwhile_refuses_no_examination(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    with moving(ward, case):
+        assert examine(browser, case, SYMPTOM, then="").status_code == 303
+    with moving(ward, case, times=2):
+        recorded = examine(browser, case, WEAK_TRICEPS)
+    assert recorded.headers["location"].endswith("/support"), alert(recorded)
+    ward.house.work()
+    with moving(ward, case, times=2):
+        assert assert_it(browser, case).status_code == 303
+    assert codes(ward.order(), ward) == ["M54.12"]

@@ -15,7 +15,7 @@ import pytest
 from gateway.flows import care_start
 from gateway.store.rows import CaseRow
 from tests.flows_house import STAFF, Rule
-from tests.instrument_house import PASSWORD, Ward, copies, open_ward
+from tests.instrument_house import PASSWORD, Ward, copies, moving, open_ward
 from tests.web_house import Browser
 
 ORDER_ON = "2026-01-26"
@@ -28,7 +28,7 @@ SLUG = "red-flags-myelopathy"
 @pytest.fixture(scope="module", name="house")
 def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """One house for the module; each test has a patient of its own."""
-    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(25)) as opened:
+    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(26)) as opened:
         yield opened
 
 
@@ -311,6 +311,15 @@ def test_what_somebody_else_changed_meanwhile_is_not_attested(ward: Ward) -> Non
     )
     assert answer.status_code == 409
     assert nothing_happened(ward, case)
+
+
+def test_a_case_that_jobs_move_meanwhile_is_attested_all_the_same(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    with moving(ward, case):
+        assert fill(browser, case, MYELOPATHY).status_code == 303
+    with moving(ward, case, times=2):
+        assert attest(browser, case).status_code == 303
+    assert ward.settle(case.case_id).state != "held"
 
 
 INCOMPLETE: list[tuple[dict[str, str], str]] = [
