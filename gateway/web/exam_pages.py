@@ -109,6 +109,8 @@ def _support(page: Page, error: str = "", status: int = 200) -> Response:
         topic=found.template,
         waiting=bool(attest_exam.unwritten(found.sheet.events)) and instruments.may_write(page.who.actor),
         onset=page.form.one("onset"),
+        refines=page.form.one("refines") == "yes",
+        renews=page.form.one("renew") == "yes",
         error=error,
         address=f"/cases/{case_id}/neuro-exam",
     )

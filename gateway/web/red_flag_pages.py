@@ -122,7 +122,7 @@ def _choices(page: Page) -> attest.Choices:
 
 
 def _review(page: Page, error: str = "", status: int = 200) -> Response:
-    """The page before an attestation. After an error the codes chosen are kept; the attestation is given anew."""
+    """The page before an attestation. After an error the choices are kept; the attestation is given anew."""
     seen = attest.review(page.services, page.who.actor, page.part("case_id"), page.part("slug"))
     return page.show(
         "red_flag_attest.html",
@@ -134,6 +134,7 @@ def _review(page: Page, error: str = "", status: int = 200) -> Response:
         chosen=set(page.form.all("code")),
         confirmed=set(page.form.all("confirmed")),
         weighed=set(page.form.all("weighed")),
+        renews=page.form.one("renew") == "yes",
         error=error,
         address=_address(seen.opened.sheet.case.case_id, seen.opened.instrument.slug),
     )

@@ -240,6 +240,10 @@ def test_findings_after_the_order_count_once_it_is_renewed(ward: Ward) -> None:
     page = browser.get(f"/cases/{case.case_id}/neuro-exam/support")
     assert "Renew the order as of today" in page.text
     assert assert_it(browser, case).status_code == 422
+    mistyped = assert_it(browser, case, renew="yes", password="wrong")
+    assert mistyped.status_code == 403
+    assert 'name="renew" value="yes" checked' in mistyped.text
+    assert 'name="refines" value="yes" checked' not in mistyped.text
     tomorrow = assert_it(browser, case, renew="yes", onset="2026-03-03")
     assert tomorrow.status_code == 422
     assert "not after the order" in alert(tomorrow)

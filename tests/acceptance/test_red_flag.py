@@ -353,6 +353,9 @@ def test_a_later_examination_counts_once_the_order_is_renewed(ward: Ward) -> Non
     refused = attest(browser, case)
     assert refused.status_code == 422
     assert "later than the order" in refused.text
+    mistyped = attest(browser, case, renew="yes", password="wrong")
+    assert mistyped.status_code == 403
+    assert 'name="renew" value="yes" checked' in mistyped.text
     assert attest(browser, case, renew="yes").status_code == 303
     after = ward.order()
     assert after["authoredOn"].startswith("2026-03-02T09:00:00-08:00")
