@@ -10,6 +10,7 @@ from gateway.cases.states import CaseState
 from gateway.errors import Busy, Conflict, InputError
 from gateway.flows import inquiry, ledger, submit
 from gateway.flows.actors import Actor
+from gateway.flows.evaluate import is_stopped
 from gateway.flows.ledger import Act, Item
 from gateway.flows.outcome import Outcome, decide_outcome, in_force
 from gateway.flows.services import Services
@@ -63,7 +64,10 @@ def check_again(services: Services, actor: Actor, case_id: str, reason: str = ""
 
 
 def override(services: Services, actor: Actor, case_id: str, reason: str) -> CaseRow:
-    """A clinician goes on in spite of the clinical gap, with a reason that is kept. Conflict once it was sent."""
+    """A clinician goes on in spite of the clinical gap, with a reason that is kept.
+
+    Conflict once it was sent, and where no verdict stops the case.
+    """
     if len(reason.strip()) < MIN_REASON:
         raise InputError("Say in a few words why the case should go on.", code="case.reason", status=422)
 
@@ -72,6 +76,11 @@ def override(services: Services, actor: Actor, case_id: str, reason: str) -> Cas
         if decide_outcome(case, facts, in_force(services, case, facts)) is not Outcome.NOTHING:
             raise Conflict(
                 "A request for this order was sent already; send it again or ask the payer.", code="case.submitted"
+            )
+        if not is_stopped(case, facts):
+            raise Conflict(
+                "No verdict stops this case now, so there is nothing to override; its page says what it waits for.",
+                code="case.no-gap",
             )
         return restart(services, case, replace(facts, is_overridden=True), actor, reason)
 

@@ -17,6 +17,7 @@ from gateway.fhir import Json
 from gateway.fhir.json import parse_json
 from gateway.flows import evidence, forms, ledger, submit, views
 from gateway.flows.actors import Actor
+from gateway.flows.evaluate import is_stopped
 from gateway.flows.outcome import Outcome, decide_outcome, in_force
 from gateway.flows.services import Services
 from gateway.forms.documents import MAX_BYTES, build_attachment
@@ -229,6 +230,8 @@ def _allowed(services: Services, actor: Actor, case: CaseRow, facts: Facts) -> f
         found.discard("inquire")
     if facts.timer or case.state != CaseState.HELD:
         found.discard("care.start")
+    if not is_stopped(case, facts):
+        found.discard("override")
     outcome = decide_outcome(case, facts, in_force(services, case, facts))
     if outcome is not Outcome.NOTHING:
         found.discard("override")

@@ -99,6 +99,11 @@ def check_rules(services: Services, case: CaseRow, facts: Facts) -> CaseRow:
     )
 
 
+def is_stopped(case: CaseRow, facts: Facts) -> bool:
+    """Whether a verdict stops the case, so that there is a gap which a clinician may override."""
+    return case.state == _S.HELD or (facts.verdict in STOPS and not facts.is_overridden)
+
+
 def lines_of(found: Evaluation | None) -> tuple[str, ...]:
     """One sentence per missing or undecided element, those of an incomplete red flag first."""
     if found is None:

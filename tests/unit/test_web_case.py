@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from gateway.cases.facts import Facts, FormFact, RequestedDocument, read_facts
+from gateway.errors import Conflict
 from gateway.fhir.json import dump_json
-from gateway.flows import ledger
+from gateway.flows import actions, ledger
+from gateway.flows.actors import Actor
 from gateway.flows.ledger import Act, Item
 from gateway.flows.services import Services
 from gateway.store.rows import CaseRow, SubmissionRow
@@ -155,6 +157,35 @@ def test_only_clinicians_may_override(user: str, has_override: bool, services: S
     case = _held(services)
     browser = _browser(services, user)
     assert (f"/cases/{case.case_id}/actions/override" in browser.get(f"/cases/{case.case_id}").text) is has_override
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "is_overridden", "is_offered"),
+    [
+        ("held", "GAP", False, True),
+        ("needs_attention", "RED_FLAG_INCOMPLETE", False, True),
+        ("needs_attention", "GAP", True, False),
+        ("documenting", "PASS", False, False),
+        ("documenting", "GAP", True, False),
+        ("checking", "", False, False),
+    ],
+)
+def test_only_a_verdict_that_stops_can_be_overridden(
+    state: str, verdict: str, is_overridden: bool, is_offered: bool, services: Services
+) -> None:
+    case = with_chart(services, add_case(services, state))
+    case = _set(services, case, replace(read_facts(case.facts), verdict=verdict, is_overridden=is_overridden))
+    browser = _browser(services, "cleo")
+    assert (f"/cases/{case.case_id}/actions/override" in browser.get(f"/cases/{case.case_id}").text) is is_offered
+    actor = Actor(id="cleo", kind="user", tenant="main", roles=("clinician",))
+    if is_offered:
+        assert actions.override(services, actor, case.case_id, "Seen by a specialist").state == "checking"
+        return
+    with pytest.raises(Conflict, match="No verdict stops this case now") as refused:
+        actions.override(services, actor, case.case_id, "Seen by a specialist")
+    assert refused.value.reason == "case.no-gap"
+    with services.store.read() as tx:
+        assert tx.cases.get("main", case.case_id).version == case.version
 
 
 def test_an_override_needs_a_reason_and_keeps_it(services: Services) -> None:
