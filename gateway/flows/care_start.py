@@ -128,12 +128,25 @@ def _require_startable(services: Services, case: CaseRow, reading: Reading) -> N
     if reading.found.verdict == "PASS":  # (2)
         raise Conflict("The rule is satisfied already; check the case again instead.", code="care.satisfied")
     require_timer(services, _practitioner(case, reading))  # (3)
-    with services.store.read() as tx:
-        earlier = tx.timers.of_episode(case.tenant_id, episode_key(case, reading.chart.region.name))
-    if any(timer.state == "running" for timer in earlier):
+    if _running(services, case, reading) is not None:
         raise Conflict(
             "Conservative care already runs for this patient and problem; open that timer.", code="care.running"
         )
+
+
+def running_case(services: Services, actor: Actor, case_id: str) -> str:
+    """Id of the case whose timer runs for the same patient and problem; empty where none does."""
+    case, facts = load_case(services, actor, case_id, "care.start")
+    if not facts.snapshot:
+        return ""
+    timer = _running(services, case, judge(services, case, load_snapshot(services, case, facts)))
+    return timer.case_id if timer else ""
+
+
+def _running(services: Services, case: CaseRow, reading: Reading) -> TimerRow | None:
+    with services.store.read() as tx:
+        earlier = tx.timers.of_episode(case.tenant_id, episode_key(case, reading.chart.region.name))
+    return next((timer for timer in earlier if timer.state == "running"), None)
 
 
 def _practitioner(case: CaseRow, reading: Reading) -> str:

@@ -68,7 +68,8 @@ def start(page: Page) -> Response:
     except (InputError, EhrError) as error:
         return _timer(page, error.diagnostics(), 422)
     except Conflict as error:
-        return _conflict(page, error)
+        other = _other_case(page, error)
+        return _timer(page, error.diagnostics(), 409) if other else _conflict(page, error)
     return page.go(f"{_address(page)}?done=started")
 
 
@@ -142,6 +143,15 @@ def _conflict(page: Page, error: Conflict) -> Response:
     return conflict(page, sheet, error.diagnostics())
 
 
+def _other_case(page: Page, error: GatewayError) -> str:
+    """Id of the other case whose timer is in the way; empty for another error."""
+    if error.reason != "care.running":
+        return ""
+    case_id = page.part("case_id")
+    found = care_start.running_case(page.services, page.who.actor, case_id)
+    return "" if found == case_id else found
+
+
 def _has_draft_orders(page: Page) -> bool:
     line = care_views.find_line(page.services, page.who.actor, page.part("case_id"))
     return line is not None and line.timer.phase == "draft" and any(_orders(line))
@@ -183,12 +193,12 @@ def _timer(page: Page, error: str = "", status: int = 200, *, asks_decline: bool
             prompt=care_views.adherence_prompt(),
             max_reason=MAX_REASON,
         )
-    proposal, refusal = None, ""
+    proposal, refusal, other = None, "", ""
     if "care.start" in allowed:
         try:
             proposal = care_start.propose(services, actor, case_id)
         except GatewayError as problem:
-            refusal = problem.diagnostics()
+            refusal, other = problem.diagnostics(), _other_case(page, problem)
     return page.show(
         "care_start.html",
         status,
@@ -197,6 +207,7 @@ def _timer(page: Page, error: str = "", status: int = 200, *, asks_decline: bool
         details=care_views.details(line) if line else None,
         proposal=proposal,
         refusal=refusal,
+        other=other,
         drugs=sorted(services.concepts.drug, key=lambda drug: drug.name),
         form=page.form,
         error=error,

@@ -166,6 +166,25 @@ def test_visits_are_shown_before_they_count(held: tuple[Patient, str]) -> None:
     assert "Orders kept: nothing. Declined: the therapy request." in told
 
 
+def test_a_second_timer_for_the_problem_leads_to_the_one_that_runs(held: tuple[Patient, str]) -> None:
+    patient, case_id = held
+    body = {key: value for key, value in patient.order.items() if key not in ("id", "identifier", "meta")}
+    stored, _ = patient.house.ehr_store.create("ServiceRequest", body, None)
+    own = patient.order
+    patient.order = {**body, "id": str(stored.key).partition("/")[2]}
+    second = patient.post()
+    patient.order = own
+    patient.settle()
+    assert second != case_id
+    staff = Browser(patient, "stan")
+    shown = staff.get(f"/cases/{second}/timer")
+    assert f'href="/cases/{case_id}/timer">Open the timer that runs' in shown.text
+    assert shown.text.count("Conservative care already runs") == 1
+    posted = staff.post(f"/cases/{second}/timer", shown, negative=sorted(SCREENS), drug="none")
+    assert posted.status_code == 409
+    assert f'href="/cases/{case_id}/timer">Open the timer that runs' in posted.text
+
+
 def test_a_stranger_and_a_wrong_address_find_nothing(held: tuple[Patient, str]) -> None:
     patient, case_id = held
     staff = Browser(patient, "stan")
