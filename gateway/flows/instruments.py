@@ -88,7 +88,7 @@ class Bench:
 def open_bench(services: Services, sheet: desk.CaseSheet) -> Bench:
     """Chart, rule and codes of a case, as last read. Conflict where it is not read yet or no rule applies to it."""
     if not sheet.facts.snapshot:
-        raise Conflict("The chart is being read; open the page again in a moment.", code="case.state")
+        raise Conflict("The chart is being read; open the page again in a moment.", code="case.reading")
     return _bench(services, sheet.case, load_snapshot(services, sheet.case, sheet.facts))
 
 

@@ -204,7 +204,7 @@ def keep(services: Services, case: CaseRow, opened: MeasureSheet, entry: Entry, 
     """
     snapshot = read_facts(case.facts).snapshot
     if not snapshot:
-        raise InputError("The chart is being read; try again in a moment.", code="case.state", status=409)
+        raise InputError("The chart is being read; try again in a moment.", code="case.reading", status=409)
     wrong = instruments.open_questions(opened.questionnaire, opened.response)
     if wrong:
         raise InputError(f"Still open, or not as asked: {', '.join(wrong)}.", code="measure.incomplete", status=422)

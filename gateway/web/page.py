@@ -34,6 +34,8 @@ MAX_UPLOAD: Final = 12 * 1024 * 1024
 """Bytes of a posted form that carries files."""
 MAX_FILES: Final = 20
 SAFE: Final = frozenset({"GET", "HEAD"})
+LATER: Final = frozenset({409, 429, 502, 504})
+"""Statuses of a page that may show itself a moment later."""
 MULTIPART: Final = "multipart/form-data"
 
 
@@ -159,10 +161,13 @@ def _visitor(request: Request, services: Services) -> Visitor | None:
     return sessions.find(services, request.cookies.get(sessions.cookie_name(services), ""))
 
 
+def _wanted(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
 def _to_sign_in(request: Request) -> Response:
     """To the sign-in page, and afterwards back here where the request only wanted to read."""
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    target = local_path(wanted) if request.method in SAFE else "/"
+    target = local_path(_wanted(request)) if request.method in SAFE else "/"
     return RedirectResponse("/sign-in" if target == "/" else f"/sign-in?next={quote(target, safe='/')}", 303)
 
 
@@ -240,7 +245,8 @@ def show_error(request: Request, error: GatewayError) -> Response:
     except GatewayError:
         visitor = None
     page = Page(services=services, request=request, form=Form(), visitor=visitor)
-    response = page.show("error.html", error.http_status, error=error, correlation_id=correlation_id)
+    again = _wanted(request) if request.method in SAFE and error.http_status in LATER else ""
+    response = page.show("error.html", error.http_status, error=error, correlation_id=correlation_id, again=again)
     if error.http_status == 429:
         response.headers["Retry-After"] = "30"
     return response

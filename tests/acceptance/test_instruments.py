@@ -13,7 +13,9 @@ import pytest
 
 from gateway.clinical.instruments import require_instrument
 from gateway.clinical.wording import read_wording
+from gateway.flows import actions
 from gateway.store.rows import CaseRow
+from tests.flows_house import STAFF
 from tests.instrument_house import Ward, copies, open_ward
 from tests.unit.test_clinical_wording import wording_file
 from tests.web_house import Browser
@@ -24,7 +26,7 @@ ORDINAL = "ordinal-{}"
 @pytest.fixture(scope="module", name="house")
 def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """One house for the module; each test has a patient of its own."""
-    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(18)) as opened:
+    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(19)) as opened:
         yield opened
 
 
@@ -93,6 +95,18 @@ def test_staff_enter_a_paper_form_and_the_rule_reads_it(ward: Ward) -> None:
     assert "42.2 %" in page.text
     assert "moderate" in page.text
     assert 'role="img"' in page.text
+
+
+def test_scores_asked_for_while_the_chart_is_read_can_be_asked_for_again(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    actions.check_again(ward.house.services, STAFF, case.case_id)
+    address = f"/cases/{case.case_id}/instruments"
+    early = browser.get(address)
+    assert early.status_code == 409
+    assert "<h1>Not yet</h1>" in early.text
+    assert f'href="{address}">Open this page again' in early.text
+    ward.house.work()
+    assert browser.get(address).status_code == 200
 
 
 def test_a_patient_answers_by_a_link_without_an_account_once(ward: Ward) -> None:
