@@ -24,10 +24,21 @@ from gateway.demo.charts import DemoChart, all_charts, demo_charts
 from gateway.demo.hook_keys import sign_call
 from gateway.fhir.json import dump_json
 
+REASONS = tuple(
+    f"override-{code}"
+    for code in ("specialist-request", "patient-specific", "no-authorization", "outside-data", "other")
+)
+"""Codes of the override reasons that cards list; spelled here because an EHR knows no rooms of the gateway."""
+SENT = "The feedback was received. A card that is not known, or was answered before, is passed over."
+"""Sentence after feedback; CDS Hooks answers it with nothing that would tell more."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. Exit 0 answered, 1 refused, 2 usage."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.feedback:
+        _require_feedback(parser, asked.feedback, asked.reason)
     folder = asked.run or _newest(Path("demo-data"))
     if folder is None or not (folder / "settings.toml").is_file():
         sys.stderr.write("No running demonstration here; start `make demo`, or name its folder with --run.\n")
@@ -45,6 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = post(folder, settings, path, build_call(chart, asked.hook, settings["ehr"]["ehr"]["base_url"]))
     sys.stdout.write(json.dumps(answer.json(), indent=2) + "\n" if asked.json else _told(answer))
     return 0 if answer.is_success else 1
+
+
+def _require_feedback(parser: argparse.ArgumentParser, card: str, reason: str) -> None:
+    """End with a usage error where this cannot be feedback: a service passes over what it does not know."""
+    try:
+        uuid.UUID(card)
+    except ValueError:
+        parser.error("--feedback wants the id of a card, which the call before printed in the line `card …`")
+    if reason not in REASONS:
+        parser.error(f"--reason is one of {', '.join(REASONS)}")
 
 
 def build_call(chart: DemoChart, hook: str, server: str) -> dict[str, Any]:
@@ -76,7 +97,7 @@ def _told(answer: httpx.Response) -> str:
     if not answer.is_success:
         return f"HTTP {answer.status_code}: {answer.text}\n"
     body = answer.json()
-    lines = [] if "cards" in body else ["The feedback is taken.", ""]
+    lines = [] if "cards" in body else [SENT, ""]
     for card in body.get("cards", ()):
         lines += [f"[{card['indicator']}] {card['summary']}", card["detail"], f"card {card['uuid']}"]
         lines += [f"  [{link['label']}] {link['url']}" for link in card.get("links", ())]

@@ -148,4 +148,4 @@ def test_the_demonstrations_ehr_can_be_played_from_the_command_line(
     assert hook_call.main(["--run", str(server.house.folder), "--scenario", "none"]) == 2
     run = ["--run", str(server.house.folder)]
     assert hook_call.main([*run, "--feedback", "00000000-0000-4000-8000-000000000000"]) == 0
-    assert "taken" in capsys.readouterr().out
+    assert "received" in capsys.readouterr().out
