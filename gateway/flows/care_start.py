@@ -159,7 +159,14 @@ def _screens(reading: Reading) -> tuple[tuple[str, str], ...]:
 
 
 def _require_negative(reading: Reading, said: Confirmation) -> None:
-    missing = [label for code, label in _screens(reading) if code not in said.negative]
+    screens = dict(_screens(reading))
+    if said.negative - set(screens):
+        raise InputError(
+            f"A name that was given is no red-flag screen of this case; these are: {', '.join(screens)}.",
+            code="care.screens",
+            status=422,
+        )
+    missing = [label for code, label in screens.items() if code not in said.negative]
     if missing:
         raise InputError(
             f"Confirm each red-flag screen as negative first; not confirmed: {', '.join(missing)}.",

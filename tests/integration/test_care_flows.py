@@ -128,6 +128,7 @@ def test_a_start_asks_for_every_screen_a_choice_and_no_second_timer(tmp_path: Pa
         refused: list[tuple[care_start.Confirmation, str]] = [
             (confirmed(negative=SCREENS - {"rf3"}), "care.screens"),
             (confirmed(negative=frozenset()), "care.screens"),
+            (confirmed(negative=SCREENS | {"nope"}), "care.screens"),
             (confirmed(""), "care.choice"),
             (confirmed("aspirin"), "care.choice"),
             (confirmed(reported="999"), "care.reported"),

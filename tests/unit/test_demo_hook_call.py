@@ -28,5 +28,5 @@ def test_feedback_that_would_be_passed_over_is_a_usage_error(
 
 
 def test_the_reasons_are_those_that_cards_offer() -> None:
-    assert hook_call.REASONS == tuple(f"{OVERRIDE}{choice.code}" for choice in OVERRIDES)
+    assert tuple(f"{OVERRIDE}{choice.code}" for choice in OVERRIDES) == hook_call.REASONS
     assert hook_call._parser().get_default("reason") in hook_call.REASONS
