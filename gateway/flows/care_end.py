@@ -35,6 +35,17 @@ SENTENCES = {
     "expired": "Conservative care ended without a decision; order the imaging anew, continue, or cancel the case.",
 }
 """Reason of an end → what the case says."""
+REASONS = {
+    "satisfied": "the rule is satisfied",
+    "red-flag": "a red-flag exception is documented",
+    "improving": "the patient improves",
+    "override": "a clinician went on in spite of the gap",
+    "case-closed": "the case was closed",
+    "not-applicable": "no clinical rule applies any more",
+    "by-person": "a person ended it",
+    "expired": "too much time passed without a decision",
+}
+"""Reason of an end → its words in a list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

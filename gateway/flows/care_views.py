@@ -15,6 +15,7 @@ from gateway.errors import NotFound
 from gateway.flows.actors import Actor
 from gateway.flows.care_access import find_timer
 from gateway.flows.care_calendar import WATCH
+from gateway.flows.care_end import REASONS
 from gateway.flows.care_facts import TimerFacts, pending, read_facts
 from gateway.flows.services import Services
 from gateway.policy.access import CaseFacts, decide_access, require_access
@@ -23,6 +24,16 @@ from gateway.store.rows import CaseRow
 
 STATES: tuple[TimerState, ...] = ("running", "completed", "cancelled", "failed")
 """States in which a timer may be."""
+RESOURCES = {
+    "goal": "Goal",
+    "drug": "Drug",
+    "statement": "Drug taken already, as told",
+    "referral": "Therapy request",
+    "score": "Task: outcome score {}",
+    "plan": "Care plan",
+    "timer": "Task: the timer",
+}
+"""Words of the timer's resources, by the first part of their key; those of screens come from the concepts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +87,23 @@ def title_of(name: str) -> str:
     """Words of a milestone."""
     found = packaged_protocol().milestone_named(name)
     return found.title if found else name.replace("-", " ")
+
+
+def reason_words(reason: str) -> str:
+    """Why a timer ended, in words; empty while it runs."""
+    return REASONS.get(reason, reason)
+
+
+def resource_words(services: Services, key: str) -> str:
+    """Words of one of the timer's resources in the EHR: of a screen what it asked."""
+    kind, _, code = key.partition("-")
+    if kind == "screen":
+        flags = (
+            *services.concepts.red_flag,
+            *(flag for c in services.concepts.red_flag_catalog for flag in c.category),
+        )
+        return f"Negative screen: {next((flag.label for flag in flags if flag.screen == code), code)}"
+    return RESOURCES[kind].format(code) if kind in RESOURCES else key.replace("-", " ")
 
 
 def list_timers(services: Services, actor: Actor, state: TimerState = "running", limit: int = 500) -> tuple[Line, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import Final
 
 from starlette.responses import Response
@@ -45,6 +46,7 @@ def show_list(page: Page) -> Response:
         states=care_views.STATES,
         prompt=care_views.adherence_prompt(),
         title_of=care_views.title_of,
+        reason_of=care_views.reason_words,
     )
 
 
@@ -189,6 +191,7 @@ def _timer(page: Page, error: str = "", status: int = 200, *, asks_decline: bool
             may=allowed,
             error=error,
             asks_decline=asks_decline,
+            words_of=partial(care_views.resource_words, services),
             done=_done(page, line),
             prompt=care_views.adherence_prompt(),
             max_reason=MAX_REASON,
@@ -213,6 +216,7 @@ def _timer(page: Page, error: str = "", status: int = 200, *, asks_decline: bool
         error=error,
         done=DONE.get(page.query("done"), ""),
         no_drug=care_start.NO_DRUG,
+        reason_of=care_views.reason_words,
     )
 
 

@@ -98,6 +98,9 @@ def test_a_case_walks_from_confirmation_to_its_end(held: tuple[Patient, str]) ->
 
     waiting = doctor.get(address)
     assert waiting.text.count('name="order"') == 2
+    assert "Negative screen: acute cord syndrome with sphincter signs" in waiting.text
+    assert "screen rf" not in waiting.text.casefold()
+    assert "Therapy request" in waiting.text
     hasty = doctor.post(f"{address}/sign", waiting)
     assert hasty.status_code == 422
     assert "every one of them would be declined" in hasty.text
@@ -123,6 +126,8 @@ def test_a_case_walks_from_confirmation_to_its_end(held: tuple[Patient, str]) ->
     assert ended.headers["location"] == f"{address}?done=cancelled"
     patient.settle()
     assert "The last timer: cancelled" in staff.get(address).text
+    assert "Reason: a person ended it." in staff.get(address).text
+    assert "a person ended it" in staff.get("/care?state=cancelled").text
     assert "as before" in staff.get(address).text, "a new timer of the episode keeps day 0"
 
 
