@@ -172,6 +172,12 @@ def unwritten(events: Sequence[EventRow], slug: str) -> str:
     return ""
 
 
+def is_written(events: Sequence[EventRow], slug: str) -> bool:
+    """Whether the EHR holds the latest attestation of a template; False where there is none."""
+    kinds = [event.note.get("kind") for event in events if event.note.get("form") == slug]
+    return next((kind == WRITTEN for kind in reversed(kinds) if kind in (ATTESTED, WRITTEN)), False)
+
+
 def finish(services: Services, actor: Actor, case_id: str, slug: str) -> CaseRow:
     """Write to the EHR what was attested, and check the case again.
 

@@ -39,6 +39,7 @@ def choose(page: Page) -> Response:
         notice=bench.concepts.red_flags.notice,
         lines=sheet.facts.lines if sheet.facts.verdict == "RED_FLAG_INCOMPLETE" else (),
         waiting={item.slug for item in templates if attest.unwritten(sheet.events, item.slug)},
+        attested={item.slug for item in templates if attest.is_written(sheet.events, item.slug)},
         begun={item.slug for item in templates if instruments.latest_draft(sheet.events, item.slug)},
         can_answer="template.answer" in sheet.allowed,
     )

@@ -141,9 +141,12 @@ def test_the_exception_is_followed_to_its_end(ward: Ward) -> None:
     assert "Hoffmann sign: present (right), 2026-01-26" in review.text
     assert " checked" not in review.text, "nothing is ticked beforehand"
 
+    choice = f"/cases/{case.case_id}/red-flag"
+    assert "<strong>attested</strong>" not in browser.get(choice).text
     done = attest(browser, case, code=["R29.2", "R26.0"], expedited="yes")
     assert done.status_code == 303, done.text
     ward.house.work()
+    assert browser.get(choice).text.count("<strong>attested</strong>") == 1, "this category and no other"
 
     facts, moved = ward.house.facts(case.case_id), ward.house.case(case.case_id)
     assert facts.verdict == "RED_FLAG_BYPASS"
