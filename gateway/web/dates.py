@@ -74,6 +74,12 @@ def time_left(until: datetime, now: datetime) -> TimeLeft:
     return TimeLeft(text=text, tone="urgent" if left < URGENT else "soon" if left < SOON else "calm")
 
 
+def days_over(day: date, today: date) -> str:
+    """How long a day is past: `9 days ago`; empty where it is not."""
+    count = (today - day).days
+    return "" if count < 1 else "1 day ago" if count == 1 else f"{count} days ago"
+
+
 def _span(length: timedelta) -> str:
     minutes = int(length.total_seconds() // 60)
     days, hours = minutes // 1440, minutes % 1440 // 60

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from starlette.responses import Response
 
@@ -56,6 +57,8 @@ class Row:
     birth: str
     service: str
     service_on: str
+    service_over: str
+    """How long an open case's service date is past, in words; empty where it is not."""
     payer: str
     progress: str
     number: str
@@ -64,6 +67,8 @@ class Row:
     next_action: str
     is_expedited: bool
     is_open: bool
+    is_unsigned: bool
+    """A hook told of the order and nobody has signed it in the EHR yet."""
 
 
 def show(page: Page) -> Response:
@@ -110,24 +115,50 @@ def export(page: Page) -> Response:
 
 
 _COLUMNS = (
-    *("case", "move", "status", "time left", "patient", "mrn", "birth date", "service", "service date"),
+    *(
+        "case",
+        "move",
+        "status",
+        "time left",
+        "patient",
+        "mrn",
+        "birth date",
+        "service",
+        "service date",
+        "service date passed",
+    ),
     *("payer", "form", "authorization number", "valid to", "owner", "next action"),
 )
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     return (
-        *(row.case_id, row.move, row.chip.word, row.left.text if row.left else "", row.patient, row.mrn, row.birth),
-        *(row.service, row.service_on, row.payer, row.progress, row.number, row.ends_on, row.owner, row.next_action),
+        *(row.case_id, row.move, _status(row), row.left.text if row.left else "", row.patient, row.mrn, row.birth),
+        *(
+            row.service,
+            row.service_on,
+            row.service_over,
+            row.payer,
+            row.progress,
+            row.number,
+            row.ends_on,
+            row.owner,
+            row.next_action,
+        ),
     )
+
+
+def _status(row: Row) -> str:
+    return f"{row.chip.word}, order not signed yet" if row.is_unsigned else row.chip.word
 
 
 def _rows(services: Services, lines: Sequence[desk.CaseLine]) -> list[Row]:
     now, payers = services.clock.now(), desk.payer_names(services)
-    return [_row(line, now, payers) for line in lines]
+    today = now.astimezone(ZoneInfo(services.settings.tenant.practice_zone)).date()
+    return [_row(line, now, today, payers) for line in lines]
 
 
-def _row(line: desk.CaseLine, now: datetime, payers: Mapping[str, str]) -> Row:
+def _row(line: desk.CaseLine, now: datetime, today: date, payers: Mapping[str, str]) -> Row:
     case, facts = line.case, line.facts
     return Row(
         case_id=case.case_id,
@@ -141,6 +172,7 @@ def _row(line: desk.CaseLine, now: datetime, payers: Mapping[str, str]) -> Row:
         birth=dates.show_day(case.patient_birth_on),
         service=" ".join(part for part in (case.service_code, case.service_display) if part),
         service_on=dates.show_day(case.service_on),
+        service_over=dates.days_over(case.service_on, today) if case.is_open and case.service_on else "",
         payer=payers.get(case.payer, case.payer),
         progress=_progress(facts),
         number=case.authorization_number,
@@ -149,6 +181,7 @@ def _row(line: desk.CaseLine, now: datetime, payers: Mapping[str, str]) -> Row:
         next_action=case.next_action,
         is_expedited=case.is_expedited,
         is_open=case.is_open,
+        is_unsigned=facts.is_unsaved,
     )
 
 

@@ -62,6 +62,19 @@ def test_a_line_says_whose_move_how_long_and_what_next(browser: Browser, service
     assert f'href="/cases/{case.case_id}"' in row
 
 
+def test_an_unsigned_order_and_a_service_date_that_is_past_are_told(browser: Browser, services: Services) -> None:
+    add_case(services, "documenting", Facts(is_unsaved=True), service_on=NOW.date() - timedelta(days=270))
+    add_case(services, "documenting", service_on=NOW.date() + timedelta(days=1))
+    add_case(services, "cancelled", service_on=NOW.date() - timedelta(days=270), is_open=False)
+    rows = [_plain(row) for row in _rows(browser.get("/").text)]
+    said = [("Order not signed yet" in row, "Service date passed 270 days ago" in row) for row in rows]
+    assert said.count((True, True)) == 1
+    assert sum("not signed" in row or "passed" in row for row in rows) == 1
+    listed = list(csv.DictReader(io.StringIO(browser.get("/worklist.csv").text)))
+    assert sorted(row["service date passed"] for row in listed) == ["", "", "270 days ago"]
+    assert sum("order not signed yet" in row["status"] for row in listed) == 1
+
+
 def test_the_table_is_a_real_one(browser: Browser, services: Services) -> None:
     add_case(services)
     page = browser.get("/").text
