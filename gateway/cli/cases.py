@@ -125,12 +125,42 @@ def override(
 
 @cases.command("cancel")
 def cancel(
-    case: CaseArgument, settings: SettingsOption = None, reason: ReasonOption = "", as_json: JsonOption = False
+    case: CaseArgument,
+    settings: SettingsOption = None,
+    reason: Annotated[
+        str, typer.Option("--reason", help="A few words; kept in the history. Required once a request was sent.")
+    ] = "",
+    is_sure: Annotated[
+        bool, typer.Option("--yes", help="Do not ask. Required where nobody can be asked: not on a terminal.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Close a case; a request that is with the payer is withdrawn there first."""
+    """Close a case for good, after asking; a request that was sent, also an approved one, is withdrawn at the payer.
+
+    On a terminal it asks first, unless --yes is given; elsewhere --yes is required. Withdrawing what was sent
+    needs --reason. A closed case cannot be opened again.
+    """
     with opened(settings) as (services, actor):
-        found = views.summary(actions.cancel(services, actor, find_case(services, actor, case), reason))
+        case_id = find_case(services, actor, case)
+        is_withdrawal = actions.is_withdrawal(services, actor, case_id)
+        if is_withdrawal and len(reason.strip()) < actions.MIN_REASON:
+            raise typer.BadParameter(
+                "a request for this order was sent; say in a few words why it is withdrawn.", param_hint="--reason"
+            )
+        if not is_sure:
+            _ask_to_cancel(views.show_case(services, actor, case_id), is_withdrawal)
+        found = views.summary(actions.cancel(services, actor, case_id, reason))
     show(found, as_json, _print_summary)
+
+
+def _ask_to_cancel(case: dict[str, Any], is_withdrawal: bool) -> None:
+    """Ask the person at the terminal. Raises BadParameter where there is none, Abort where the answer is no."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("this is not a terminal, where you could be asked; add --yes.", param_hint="--yes")
+    number = f", authorization {case['authorization_number']}" if case["authorization_number"] else ""
+    typer.echo(f"Case {case['case_id']}: {case['service']['code']}, {case['state']}{number}.", err=True)
+    what = "Withdraw the request at the payer and close the case?" if is_withdrawal else "Close the case for good?"
+    typer.confirm(what, abort=True, err=True)
 
 
 @cases.command("inquire")

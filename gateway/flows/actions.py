@@ -87,6 +87,15 @@ def override(services: Services, actor: Actor, case_id: str, reason: str) -> Cas
     return ledger.retry_on_conflict(once)
 
 
+def is_withdrawal(services: Services, actor: Actor, case_id: str) -> bool:
+    """Whether cancelling the case is about a request that the payer has or may have, or what came of it.
+
+    Raises what `cancel` raises where this person may not cancel it or its state does not allow that.
+    """
+    case, facts = _load(services, actor, case_id, "case.cancel")
+    return decide_outcome(case, facts, in_force(services, case, facts)) is not Outcome.NOTHING
+
+
 def cancel(services: Services, actor: Actor, case_id: str, reason: str = "") -> CaseRow:
     """Close a case. A request that the payer has is withdrawn there first; its answer closes the case.
 
