@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from gateway.errors import AccessError, GatewayError, InputError, TooLarge
 from gateway.flows.services import Services
 from gateway.logs import get_logger
-from gateway.web import sessions
+from gateway.web import lost, sessions
 from gateway.web.rendering import render
 from gateway.web.safety import HEADERS, NO_STORE, is_own_request, is_token, local_path
 from gateway.web.sessions import Visitor
@@ -131,11 +131,12 @@ def endpoint(handler: Handler, *, is_open: bool = False) -> Callable[[Request], 
 
 
 async def _answer(request: Request, handler: Handler, is_open: bool) -> Response:
+    form = Form()
     try:
         form = await _read_form(request)
         return await run_in_threadpool(_serve, request, form, handler, is_open)
     except GatewayError as error:
-        return await run_in_threadpool(show_error, request, error)
+        return await run_in_threadpool(show_error, request, error, form)
     except Exception as error:
         get_logger().error("unexpected", error=type(error), route=_route(request))
         return await run_in_threadpool(show_error, request, GatewayError("The gateway failed on this page."))
@@ -151,9 +152,7 @@ def _serve(request: Request, form: Form, handler: Handler, is_open: bool) -> Res
     if visitor is None and not is_open:
         return _to_sign_in(request)
     if is_unsafe and visitor is not None and not is_open and not is_token(form.one("token"), visitor.token):  # (3)
-        raise AccessError(
-            "This form belongs to another sign-in. Open the page again and repeat what you did.", code="request.token"
-        )
+        raise AccessError(lost.SENTENCE, code=lost.CODE)
     return handler(Page(services=services, request=request, form=form, visitor=visitor))  # (4)
 
 
@@ -228,8 +227,11 @@ def _fields(body: bytes) -> dict[str, list[str]]:
     return found
 
 
-def show_error(request: Request, error: GatewayError) -> Response:
-    """The error as a page: its sentence, what to do, and a number to find it in the log."""
+def show_error(request: Request, error: GatewayError, form: Form | None = None) -> Response:
+    """The error as a page: its sentence, what to do, and a number to find it in the log.
+
+    `form` is what was posted; of a form that came too late the page shows what was typed.
+    """
     services: Services = request.app.state.services
     correlation_id = str(uuid.uuid4())
     get_logger().info(
@@ -246,7 +248,12 @@ def show_error(request: Request, error: GatewayError) -> Response:
         visitor = None
     page = Page(services=services, request=request, form=Form(), visitor=visitor)
     again = _wanted(request) if request.method in SAFE and error.http_status in LATER else ""
-    response = page.show("error.html", error.http_status, error=error, correlation_id=correlation_id, again=again)
+    said: list[tuple[str, str]] = []
+    if error.reason == lost.CODE and form is not None:
+        again, said = lost.page_of(request.url.path), lost.typed(form)
+    response = page.show(
+        "error.html", error.http_status, error=error, correlation_id=correlation_id, again=again, typed=said
+    )
     if error.http_status == 429:
         response.headers["Retry-After"] = "30"
     return response

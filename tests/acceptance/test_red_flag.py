@@ -14,6 +14,7 @@ import pytest
 
 from gateway.flows import care_start
 from gateway.store.rows import CaseRow
+from gateway.web import lost
 from tests.flows_house import STAFF, Rule
 from tests.instrument_house import PASSWORD, Ward, copies, moving, open_ward
 from tests.web_house import Browser
@@ -28,7 +29,7 @@ SLUG = "red-flags-myelopathy"
 @pytest.fixture(scope="module", name="house")
 def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """One house for the module; each test has a patient of its own."""
-    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(26)) as opened:
+    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(27)) as opened:
         yield opened
 
 
@@ -253,6 +254,35 @@ def test_evidence_stands_beside_each_code_and_a_code_without_is_no_sign(ward: Wa
     assert answer.status_code == 422
     assert "no finding is recorded" in answer.text
     assert nothing_happened(ward, case)
+
+
+def test_a_second_tab_shows_what_was_typed_when_the_first_renewed_the_session(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    exam = f"/cases/{case.case_id}/neuro-exam"
+    found = re.search(r'name="token" value="([^"]+)"', browser.get(exam).text)
+    assert found
+    fill(browser, case, MYELOPATHY)
+    assert attest(browser, case).status_code == 303
+    late = {"token": found.group(1), "shown": "exam-on", "answer:exam-on": "<b>2026", "password": "hunter2"}
+    refused = browser.post(exam, late)
+    assert refused.status_code == 403
+    assert f'href="{exam}">Open this page again' in refused.text
+    assert "<dt>exam on</dt><dd>&lt;b&gt;2026</dd>" in refused.text
+    assert "hunter2" not in refused.text
+    assert found.group(1) not in refused.text
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("/cases/1/timer/sign", "/cases/1/timer"),
+        ("/cases/1/red-flag/x/write", "/cases/1/red-flag/x"),
+        ("/cases/1/red-flag/x/attest", "/cases/1/red-flag/x/attest"),
+        ("/search", "/"),
+    ],
+)
+def test_a_form_that_came_too_late_leads_to_its_page(path: str, page: str) -> None:
+    assert lost.page_of(path) == page
 
 
 @pytest.mark.threat("T10")
