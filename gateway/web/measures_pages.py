@@ -6,6 +6,7 @@ Source: spec/ux.md (measures); spec/clinical.md §8.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -15,6 +16,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from gateway.errors import InputError
+from gateway.flows import desk
 from gateway.flows.measures import MOST_ON_A_PAGE, MeasureSheet, read_measures
 from gateway.flows.measures_output import as_csv, as_json
 from gateway.web.page import Page
@@ -97,7 +99,8 @@ def show(page: Page) -> Response:
     """The measures of the period asked for."""
     sheet = _read(page)
     query = urlencode({name: page.query(name) for name in ("from", "to") if page.query(name)})
-    measures = [_shown(item) for item in as_json(sheet)["measures"]]
+    payers = desk.payer_names(page.services)
+    measures = [_shown(item, payers) for item in as_json(sheet)["measures"]]
     return page.show("measures.html", sheet=sheet, measures=measures, query=query, bar_width=BAR_WIDTH)
 
 
@@ -118,11 +121,11 @@ def _day(page: Page, name: str) -> date | None:
         raise InputError("Write a day as YYYY-MM-DD.", code="period", status=422) from None
 
 
-def _shown(measure: dict[str, object]) -> Shown:
+def _shown(measure: dict[str, object], payers: Mapping[str, str]) -> Shown:
     cells = measure["cells"]
     assert isinstance(cells, list)
     unit = str(measure["unit"])
-    lines = tuple(_line(cell, unit) for cell in cells)
+    lines = tuple(_line(cell, unit, payers) for cell in cells)
     rated = [line for line in lines if line.percent is not None][:MOST_BARS]
     notes = measure["notes"]
     assert isinstance(notes, list)
@@ -138,14 +141,17 @@ def _shown(measure: dict[str, object]) -> Shown:
     )
 
 
-def _line(cell: dict[str, object], unit: str) -> Line:
+def _line(cell: dict[str, object], unit: str, payers: Mapping[str, str]) -> Line:
     def number(name: str) -> Decimal | None:
         value = cell[name]
         return value if isinstance(value, Decimal) else None
 
+    group = str(cell["group"])
+    if cell["by"] == "payer":
+        group = payers.get(group, group)
     low, high = number("low"), number("high")
     return Line(
-        name=f"{cell['by']}: {cell['group']}" if cell["by"] else "All",
+        name=f"{cell['by']}: {group}" if cell["by"] else "All",
         n="" if cell["denominator"] is None else str(cell["denominator"]),
         value=_value(cell, unit),
         interval=f"{low} to {high} %" if low is not None and high is not None else "",

@@ -55,6 +55,8 @@ def test_the_page_shows_each_rate_with_its_n_and_interval(browser: Browser) -> N
     assert "All 24 50.0 % (12) 31.4 to 68.6 %" in _plain(page.text)
     assert "reason: 44 24 50.0 % (12)" in _plain(page.text)
     assert "Not recorded" in page.text
+    assert "payer: Example Medicare Advantage" in _plain(page.text)
+    assert "payer: example-medicare" not in _plain(page.text)
     assert "<b>failure" not in page.text
 
 
@@ -146,7 +148,9 @@ def test_a_chart_has_no_more_bars_than_can_be_read() -> None:
     numbers = {"numerator": 11, "denominator": 22, "percent": Decimal("50.0"), "hidden": False}
     cells = [{"by": "payer", "group": f"p{n}", **numbers, **empty} for n in range(30)]
     shown = measures_pages._shown(
-        {"id": "m", "title": "M", "definition": "d", "unit": "share", "alarm": False, "notes": [], "cells": cells}
+        {"id": "m", "title": "M", "definition": "d", "unit": "share", "alarm": False, "notes": [], "cells": cells},
+        {"p7": "Payer Seven"},
     )
     assert len(shown.lines) == 30
+    assert [line.name for line in shown.lines[6:8]] == ["payer: p6", "payer: Payer Seven"]
     assert (len(shown.bars), shown.bars[0].width) == (measures_pages.MOST_BARS, Decimal(150))
