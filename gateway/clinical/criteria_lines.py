@@ -58,7 +58,23 @@ def line_of(element: str, found: Found, rule: Rule, concepts: Concepts) -> str:
         sentence = _LINES[element]["agents"]  # the row always asks so many
     need, value = found["threshold"], found["value"]
     left = need - value if isinstance(need, int) and isinstance(value, int) else 0
-    return sentence.format(**{**found, "value": value, "threshold": need, "left": left})
+    return sentence.format(
+        **{**found, "value": value, "threshold": need, "left": left, **_inflected(value, need, left)}
+    )
+
+
+def _inflected(value: object, need: object, left: int) -> dict[str, str]:
+    """Words that follow a number: one day is asked, two days are asked."""
+    return {
+        "are_left": "is" if left == 1 else "are",
+        "are_asked": "is" if need == 1 else "are",
+        "were": "was" if value == 1 else "were",
+        "count": "counts" if value == 1 else "count",
+        "days": "day" if value == 1 else "days",
+        "agents": "agent" if value == 1 else "agents",
+        "sessions": "session" if value == 1 else "sessions",
+        "need_days": "day" if need == 1 else "days",
+    }
 
 
 def duration_line(found: Found) -> str:
@@ -74,27 +90,30 @@ _LINES: dict[str, dict[str, str]] = {
     "DURATION": {
         "documented": "Day {value} of {threshold}: long enough.",
         "partial_date": "Day 0 is known only roughly; {threshold} days may or may not have passed.",
-        "too_short": "Day {value} of {threshold}; {left} more are asked.",
+        "too_short": "Day {value} of {threshold}; {left} more {are_left} asked.",
         "unclear_entry": "Treatment may have lasted {threshold} days, but the entries that say so are not clear.",
         "onset_missing": "The onset of symptoms is not dated; {threshold} days are asked.",
         "not_documented": "No treatment is documented from which {threshold} days could count.",
     },
     "PHARM": {
-        "documented": "Medication covers {value} days before the order; {threshold} asked.",
+        "documented": "Medication covers {value} {days} before the order; {threshold} asked.",
         "waived_alternative": (
             "An alternative agent counts, because a contraindication to the first choice is on file."
         ),
         "unclear_entry": (
-            "Medication covers {value} days for certain and might cover {threshold}, "
+            "Medication covers {value} {days} for certain and might cover {threshold}, "
             "but an entry lacks an end or a readable reason."
         ),
         "unknown_drug": (
-            "Medication covers {value} days for certain and might cover {threshold}, but a drug code is not known here."
+            "Medication covers {value} {days} for certain and might cover {threshold}, "
+            "but a drug code is not known here."
         ),
-        "second_agent": "{value} agent was tried; {threshold} are asked, because the first one was stopped.",
-        "agents": "{value} agent(s) were tried; {threshold} are asked.",
-        "not_documented": "No structured medication order counts; {threshold} covered days are asked.",
-        "too_short": "Medication covers {value} days before the order; {threshold} are asked.",
+        "second_agent": (
+            "{value} {agents} {were} tried; {threshold} {are_asked} asked, because the first one was stopped."
+        ),
+        "agents": "{value} {agents} {were} tried; {threshold} {are_asked} asked.",
+        "not_documented": "No structured medication order counts; {threshold} covered {need_days} {are_asked} asked.",
+        "too_short": "Medication covers {value} {days} before the order; {threshold} {are_asked} asked.",
     },
     "PT_REFERRAL": {
         "documented": "A therapy referral of {value} is on file.",
@@ -102,14 +121,14 @@ _LINES: dict[str, dict[str, str]] = {
         "not_documented": "No therapy referral is on file.",
     },
     "PT_SESSIONS": {
-        "documented": "{value} therapy sessions were attended; {threshold} are asked.",
+        "documented": "{value} therapy {sessions} {were} attended; {threshold} {are_asked} asked.",
         "home_exercise": "A documented home exercise program stands in for therapy sessions.",
         "no_reason": (
-            "{value} therapy sessions count for certain; more are on file that do not say what for; "
-            "{threshold} are asked."
+            "{value} therapy {sessions} {count} for certain; more are on file that do not say what for; "
+            "{threshold} {are_asked} asked."
         ),
         "too_few": "{value} of {threshold} therapy sessions are on file.",
-        "not_documented": "No therapy session is on file; {threshold} are asked.",
+        "not_documented": "No therapy session is on file; {threshold} {are_asked} asked.",
     },
     "ACTIVITY": {
         "documented": "Activity advice of {value} is on file.",

@@ -114,7 +114,8 @@ def _words(concept: Json, quantity: Json) -> str:
     """`73721 MRI of a joint, 1 unit`; whatever of it is there."""
     coding: Mapping[str, Any] = next(iter(concept.get("coding") or ()), {})
     named = " ".join(_present(coding.get("code"), concept.get("text") or coding.get("display")))
-    count = " ".join(_present(quantity.get("value"), quantity.get("unit") or quantity.get("code")))
+    value, unit = quantity.get("value"), quantity.get("unit") or quantity.get("code")
+    count = " ".join(_present(value, "unit" if value == 1 and unit == "units" else unit))
     return ", ".join(_present(named, count))
 
 

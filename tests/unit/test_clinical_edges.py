@@ -216,4 +216,4 @@ def test_less_than_a_number_is_no_score(last: Json, status: str) -> None:
 def test_agents_that_a_row_always_asks_are_not_blamed_on_a_stopped_one() -> None:
     row = RULES["ill-novitas"].overlaid({"pharm": {"min_agents": 2}})
     found = element(judge(rule=row), "PHARM")
-    assert (found.status, found.line) == ("unmet", "1 agent(s) were tried; 2 are asked.")
+    assert (found.status, found.line) == ("unmet", "1 agent was tried; 2 are asked.")

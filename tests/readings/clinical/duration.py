@@ -22,6 +22,7 @@ from tests.readings.clinical.dates import at_least, hull
 from tests.readings.clinical.exam import read_signs, worsened
 from tests.readings.clinical.pharm import Pharm, read_pharm
 from tests.readings.clinical.therapy import Finding, encounter_about, is_therapy_visit, read_advice, read_sessions
+from tests.readings.clinical.words import is_or_are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,8 @@ def _dated(chart: Chart, span: Span | None, need: int, evidence: tuple[str, ...]
         line = f"Day 0 is known only roughly; {need} days may or may not have passed."
         found = _result("indeterminate", elapsed, need, "partial_date", line, evidence)
         return replace(found, resume_on=resume)
-    line = f"Day {elapsed} of {need}; {need - elapsed} more are asked."
+    more = need - elapsed
+    line = f"Day {elapsed} of {need}; {more} more {is_or_are(more)} asked."
     return replace(_result("unmet", elapsed, need, "too_short", line, evidence), resume_on=resume)
 
 

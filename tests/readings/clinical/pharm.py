@@ -16,6 +16,7 @@ from gateway.reasoning.record import reference_of
 from tests.readings.clinical.chart import About, Chart
 from tests.readings.clinical.conditions import codes_of, is_active
 from tests.readings.clinical.courses import Course, Kind, read_courses
+from tests.readings.clinical.words import counted, is_or_are
 
 _LEVELS: dict[str, tuple[Kind, ...]] = {
     "order": ("order",),
@@ -151,7 +152,9 @@ def judge_pharm(chart: Chart, pharm: Pharm) -> ElementResult:
         evidence=tuple(course.reference for course, _ in pharm.counted),
     )
     if have >= need and len(agents) >= wanted:  # (1)
-        return replace(base, reason="documented", line=f"Medication covers {have} days before the order; {need} asked.")
+        return replace(
+            base, reason="documented", line=f"Medication covers {counted(have, 'day')} before the order; {need} asked."
+        )
     waived = _alternative(chart, pharm)
     if pharm.waiver and waived:  # (2)
         line = "An alternative agent counts, because a contraindication to the first choice is on file."
@@ -164,7 +167,7 @@ def judge_pharm(chart: Chart, pharm: Pharm) -> ElementResult:
 def _undecided(base: ElementResult, pharm: Pharm) -> ElementResult:
     unknown = any(course.drug is None for course, _ in pharm.possible)
     why = "a drug code is not known here" if unknown else "an entry lacks an end or a readable reason"
-    line = f"Medication covers {base.value} days for certain and might cover {base.threshold}, but {why}."
+    line = f"Medication covers {counted(base.value, 'day')} for certain and might cover {base.threshold}, but {why}."
     seen = (*base.evidence, *(course.reference for course, _ in pharm.possible))
     return replace(base, status="indeterminate", reason="unclear_entry", line=line, evidence=seen)
 
@@ -172,14 +175,16 @@ def _undecided(base: ElementResult, pharm: Pharm) -> ElementResult:
 def _missing(base: ElementResult, chart: Chart, pharm: Pharm, agents: int, wanted: int) -> ElementResult:
     need, have = chart.rule.pharm.min_days, len(pharm.days)
     if have >= need:
-        line = f"{agents} agent was tried; {wanted} are asked, because the first one was stopped."
+        tried = f"{counted(agents, 'agent')} {'was' if agents == 1 else 'were'} tried"
+        asked = f"{wanted} {is_or_are(wanted)} asked"
+        line = f"{tried}; {asked}, because the first one was stopped."
         if chart.rule.pharm.min_agents >= wanted:
-            line = f"{agents} agent(s) were tried; {wanted} are asked."
+            line = f"{tried}; {asked}."
         return replace(base, status="unmet", value=agents, threshold=wanted, reason="second_agent", line=line)
     if not have:
-        line = f"No structured medication order counts; {need} covered days are asked."
+        line = f"No structured medication order counts; {counted(need, 'covered day')} {is_or_are(need)} asked."
         return replace(base, status="unmet", value=0, reason="not_documented", line=line)
-    line = f"Medication covers {have} days before the order; {need} are asked."
+    line = f"Medication covers {counted(have, 'day')} before the order; {need} {is_or_are(need)} asked."
     return replace(base, status="unmet", reason="too_short", line=line, resume_on=_complete_on(chart, pharm))
 
 

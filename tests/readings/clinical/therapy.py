@@ -18,6 +18,7 @@ from gateway.fhir import Json
 from gateway.fhir.reading import objects, one, whole_number
 from gateway.reasoning.record import reference_of
 from tests.readings.clinical.chart import About, Chart, about
+from tests.readings.clinical.words import counted, is_or_are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +198,8 @@ def judge_sessions(
     have = len(certain)
     home = [item for item in advice if item.kind == chart.concepts.advice.home_exercise and item.is_certain]
     if have >= need:
-        line = f"{have} therapy sessions were attended; {need} are asked."
+        were = "was" if have == 1 else "were"
+        line = f"{counted(have, 'therapy session')} {were} attended; {need} {is_or_are(need)} asked."
         return _sessions("met", have, need, "documented", line, evidence)
     if chart.rule.pt.hep_substitutes and home:
         line = "A documented home exercise program stands in for therapy sessions."
@@ -205,12 +207,14 @@ def judge_sessions(
         return _sessions("met", have, need, "home_exercise", line, (*evidence, *seen))
     if len(possible) >= need:
         line = (
-            f"{have} therapy sessions count for certain; more are on file that do not say what for; {need} are asked."
+            f"{counted(have, 'therapy session')} {'counts' if have == 1 else 'count'} for certain; "
+            f"more are on file that do not say what for; {need} {is_or_are(need)} asked."
         )
         seen = tuple(dict.fromkeys(item.reference for item in sessions))
         return _sessions("indeterminate", have, need, "no_reason", line, seen)
     if not have:
-        return _sessions("unmet", 0, need, "not_documented", f"No therapy session is on file; {need} are asked.", ())
+        line = f"No therapy session is on file; {need} {is_or_are(need)} asked."
+        return _sessions("unmet", 0, need, "not_documented", line, ())
     line = f"{have} of {need} therapy sessions are on file."
     return _sessions("unmet", have, need, "too_few", line, evidence)
 
