@@ -109,8 +109,15 @@ def check_ledger(house: House) -> list[str]:
     return wrong
 
 
-def run(kills: int, store_url: str, seed: int, tell: Callable[[str], None], processes: int = 1) -> list[str]:
-    """Rounds until `kills` are used up; what went wrong, one line each."""
+def run(
+    kills: int,
+    store_url: str,
+    seed: int,
+    tell: Callable[[str], None],
+    processes: int = 1,
+    scenarios: tuple[str, ...] = (),
+) -> list[str]:
+    """Rounds until `kills` are used up; what went wrong, one line each. `scenarios` are some of the demonstration's."""
     chance, left, wrong, round_number = random.Random(seed), kills, [], 0
     with tempfile.TemporaryDirectory(prefix="pa-crash-") as folder:
         while left > 0 and not wrong:
@@ -118,7 +125,7 @@ def run(kills: int, store_url: str, seed: int, tell: Callable[[str], None], proc
             settings = Settings.model_validate(
                 {
                     "store": {"url": store_url} if store_url else {},
-                    "demo": {"directory": Path(folder), "gateway_processes": processes},
+                    "demo": {"directory": Path(folder), "gateway_processes": processes, "scenarios": scenarios},
                 }
             )
             used, found = run_round(settings, left, chance, tell)

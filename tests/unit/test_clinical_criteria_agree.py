@@ -23,7 +23,7 @@ from tests.region_charts import attested, low_back, shoulder
 from tests.unit.test_clinical_red_flags import OTHER
 
 WORKED = [f"P{number:02d}" for number in range(1, 13)]
-SEEDS = range(300)
+SEEDS = range(150)
 OWN_ROWS = {"low-back": "default-lumbar", "shoulder": "default-shoulder"}
 
 
