@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from provenance.codes import OPEN_QUESTIONS, Code
-from provenance.steps import Step, steps_of
+from provenance.steps import Step, is_opened, steps_of
 
 VERIFIER: Final = "pa-verify 1"
 PASSED: Final = "TOTAL-PASSED"
@@ -167,7 +167,15 @@ def verdict_of(findings: Iterable[Finding]) -> tuple[str, tuple[str, ...]]:
 def _text_lines(report: Report) -> Iterable[str]:
     yield f"verifier        {VERIFIER}"
     yield f"anchors sha256  {report.anchors_digest}" + ("  (development CA)" if report.is_development else "")
-    yield f"package sha256  {report.package_digest}"
+    yield f"package sha256  {report.package_digest or '-'}"
+    if not is_opened(report.codes):
+        yield ""
+        yield "This is no evidence package that can be opened, so nothing in it was checked."
+        yield ""
+        yield from (finding.line() for finding in report.findings)
+        yield ""
+        yield from _verdict_lines(report)
+        return
     yield f"case            {plain(report.case_tag)}"
     yield f"tenant          {plain(report.tenant)} {plain(report.tenant_name)}".rstrip()
     yield f"payer           {plain(report.payer) or '-'}"
@@ -187,9 +195,13 @@ def _text_lines(report: Report) -> Iterable[str]:
     yield ""
     yield from (finding.line() for finding in report.findings)
     yield ""
-    yield f"verdict         {report.verdict}" + (f" ({', '.join(report.codes)})" if report.codes else "")
+    yield from _verdict_lines(report)
     yield ""
     yield DISCLAIMER
+
+
+def _verdict_lines(report: Report) -> Iterable[str]:
+    yield f"verdict         {report.verdict}" + (f" ({', '.join(report.codes)})" if report.codes else "")
 
 
 def _seal_lines(seal: Seal | None) -> Iterable[str]:

@@ -74,13 +74,18 @@ class Step:
 def steps_of(codes: Iterable[str]) -> tuple[Step, ...]:
     """The questions in order, answered from the codes of a report."""
     found = frozenset(Code(code) for code in codes)
-    is_opened = not found & {Code.PACKAGE_FORMAT, Code.PACKAGE_LIMIT}
-    return tuple(_step(question, group & found, is_opened) for question, group in QUESTIONS)
+    opened = is_opened(found)
+    return tuple(_step(question, group & found, opened) for question, group in QUESTIONS)
 
 
-def _step(question: str, found: frozenset[Code], is_opened: bool) -> Step:
+def is_opened(codes: Iterable[str]) -> bool:
+    """Whether a report with these codes is about a package that could be opened."""
+    return not {Code.PACKAGE_FORMAT, Code.PACKAGE_LIMIT} & set(codes)
+
+
+def _step(question: str, found: frozenset[Code], opened: bool) -> Step:
     if found - OPEN_QUESTIONS:
         answer = FAILED
     else:
-        answer = CANNOT_TELL if found or not is_opened else VERIFIED
+        answer = CANNOT_TELL if found or not opened else VERIFIED
     return Step(question=question, answer=answer, codes=tuple(code.value for code in Code if code in found))

@@ -190,6 +190,14 @@ def test_text_of_a_package_cannot_control_the_terminal(evil: tuple[bytes, bytes]
     assert "\nverdict TOTAL-PASSED" not in text
 
 
+def test_what_is_no_package_gets_no_report_of_a_package() -> None:
+    text = verify_package(b"# A readme\n", anchors()).to_text()
+    assert "This is no evidence package that can be opened, so nothing in it was checked." in text
+    assert "PACKAGE_FORMAT - - not a zip, or bytes after its end" in text
+    assert text.splitlines()[-1] == "verdict         TOTAL-FAILED (PACKAGE_FORMAT)"
+    assert not re.search(r"^(case|tenant|events|coverage|head|verified|cannot tell|failed)\b", text, re.MULTILINE)
+
+
 def test_json_report_is_ascii(evil: tuple[bytes, bytes]) -> None:
     assert verify_package(*evil).to_json().isascii()
 
