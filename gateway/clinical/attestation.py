@@ -47,6 +47,8 @@ class Offer:
     """Findings, newest last; empty when nothing recorded speaks for it."""
     weight: str
     """Risk-adjustment group; empty for a code without weight."""
+    texts: tuple[Evidence, ...] = ()
+    """Findings in free text, which a person has to read: they speak for no code of themselves."""
 
     @property
     def needs_confirmation(self) -> bool:
@@ -75,16 +77,22 @@ def make_offers(
 ) -> tuple[Offer, ...]:
     """Every code of a template with the positive findings that speak for it, dated from `since` to `until`."""
     positive = [item for item in findings if is_positive(item, concepts) and since <= _day(item) <= until]
-    return tuple(
-        Offer(
+
+    def offer(candidate: Candidate) -> Offer:
+        own = [item for item in positive if _codes(item, concepts) & set(candidate.supported_by)]
+        return Offer(
             candidate=candidate,
-            evidence=tuple(
-                _evidence(item) for item in positive if _codes(item, concepts) & set(candidate.supported_by)
-            ),
+            evidence=tuple(_evidence(item) for item in own if not _is_free_text(item)),
             weight=weight_of(candidate.code),
+            texts=tuple(_evidence(item) for item in own if _is_free_text(item)),
         )
-        for candidate in template.candidate
-    )
+
+    return tuple(offer(candidate) for candidate in template.candidate)
+
+
+def free_texts(offers: Iterable[Offer]) -> tuple[Evidence, ...]:
+    """Each finding in free text that might matter to a code, once."""
+    return tuple(dict.fromkeys(item for offer in offers for item in offer.texts))
 
 
 def check_choices(offers: Sequence[Offer], choices: Choices) -> tuple[str, ...]:
@@ -181,6 +189,11 @@ def is_positive(observation: Json, concepts: Concepts) -> bool:
     if any(exam.reflex_grades[code] == exam.reflex_low + 1 for code in local & set(exam.reflex_grades)):
         return False
     return any(key.startswith("value") for key in observation)
+
+
+def _is_free_text(observation: Json) -> bool:
+    concept = one(observation.get("valueCodeableConcept"))
+    return "valueString" in observation or (bool(concept) and not objects(concept.get("coding")))
 
 
 def _codes(observation: Json, concepts: Concepts) -> frozenset[str]:

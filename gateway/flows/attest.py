@@ -20,6 +20,7 @@ from gateway.clinical.attestation import (
     Offer,
     check_choices,
     finding_lines,
+    free_texts,
     make_offers,
     statement_of,
     weighty_codes,
@@ -41,7 +42,7 @@ from gateway.flows.services import Services
 from gateway.policy.access import require_access
 from gateway.store.rows import CaseRow, EventRow
 
-__all__ = ["EXPEDITED", "Choices", "Review", "attest", "finish", "review", "unwritten"]
+__all__ = ["EXPEDITED", "Choices", "Review", "attest", "finish", "free_texts", "is_written", "review", "unwritten"]
 
 ATTESTED: Final = "template-attested"
 """Kind of the event of an attestation."""

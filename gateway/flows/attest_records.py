@@ -97,8 +97,9 @@ def _chosen(deed: Deed) -> list[Offer]:
 
 
 def _condition(deed: Deed, offer: Offer, placed: Sequence[tuple[str, Json]]) -> dict[str, Any]:
-    known = [item.reference for item in offer.evidence if item.reference]
-    lines = {item.line for item in offer.evidence if not item.reference}
+    found = (*offer.evidence, *offer.texts)
+    known = [item.reference for item in found if item.reference]
+    lines = {item.line for item in found if not item.reference}
     fresh = [reference for reference, item in placed if finding_lines([item])[0] in lines]
     context = deed.context
     own = {"subject": context.subject, **({"encounter": context.encounter} if context.encounter else {})}

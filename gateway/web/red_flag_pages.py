@@ -132,6 +132,7 @@ def _review(page: Page, error: str = "", status: int = 200) -> Response:
         review=seen,
         topic=seen.template,
         statement=attest.EXPEDITED,
+        texts=attest.free_texts(seen.offers),
         chosen=set(page.form.all("code")),
         confirmed=set(page.form.all("confirmed")),
         weighed=set(page.form.all("weighed")),

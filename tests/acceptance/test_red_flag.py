@@ -29,7 +29,7 @@ SLUG = "red-flags-myelopathy"
 @pytest.fixture(scope="module", name="house")
 def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """One house for the module; each test has a patient of its own."""
-    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(27)) as opened:
+    with open_ward(tmp_path_factory.mktemp("ward"), (), more=copies(28)) as opened:
         yield opened
 
 
@@ -254,6 +254,24 @@ def test_evidence_stands_beside_each_code_and_a_code_without_is_no_sign(ward: Wa
     assert answer.status_code == 422
     assert "no finding is recorded" in answer.text
     assert nothing_happened(ward, case)
+
+
+def test_free_text_stands_above_the_codes_and_beside_none(ward: Ward) -> None:
+    case, browser = ward.held(), ward.browser()
+    slug = "red-flags-malignancy"
+    answers = {"rf1": NO, "rf2": NO, "rf3": NO, "rf4": YES, "rf5": NO, "rf6": NO}
+    fields = {f"answer:{name}": value for name, value in {**answers, "exam-on": ORDER_ON}.items()}
+    fields |= {"answer:cancer-history": "Breast, 2019", "answer:bone-risk": "bone-risk-high", "answer:night-pain": YES}
+    fill(browser, case, fields, slug)
+    page = browser.get(f"/cases/{case.case_id}/red-flag/{slug}/attest").text
+    table = page[page.index("<table") : page.index("</table>")]
+    assert "Breast, 2019" in page
+    assert "Breast, 2019" not in table
+    assert table.count("Nothing coded; see the free text above") == 5
+    done = attest(browser, case, slug, code=["Z85.3"], confirmed=["Z85.3"], weighed=["Z85.3"])
+    assert done.status_code == 303, alert(done)
+    (made,) = [item for item in ward.in_ehr("Condition") if item["code"]["coding"][0]["code"] == "Z85.3"]
+    assert len(made["evidence"][0]["detail"]) == 1, "the clinician chose it because of the text"
 
 
 def test_a_second_tab_shows_what_was_typed_when_the_first_renewed_the_session(ward: Ward) -> None:

@@ -13,6 +13,7 @@ from gateway.clinical.attestation import (
     build_condition,
     check_choices,
     finding_lines,
+    free_texts,
     make_offers,
     statement_of,
     weighty_codes,
@@ -56,6 +57,18 @@ def template(category: str) -> RedFlagTemplate:
 def offers(category: str, *findings: dict[str, Any]) -> dict[str, Offer]:
     made = make_offers(template(category), findings, CONCEPTS, SINCE, UNTIL)
     return {offer.candidate.code: offer for offer in made}
+
+
+def test_free_text_speaks_for_no_code_and_is_shown_once() -> None:
+    history = finding("cancer-history", {"valueString": "Breast, 2019"})
+    lesion = finding("suspicious-lesion", {"valueBoolean": True})
+    made = offers("RF4", history, lesion, finding("266987004", PRESENT, system=SNOMED))
+    assert [item.line for item in free_texts(made.values())] == ["cancer-history: Breast, 2019, 2026-01-08"]
+    said = {code: [item.reference for item in offer.evidence] for code, offer in made.items()}
+    assert said["Z85.3"] == said["Z85.118"] == said["Z85.46"] == []
+    assert said["Z85.9"] == ["Observation/266987004"]
+    assert said["C79.51"] == ["Observation/suspicious-lesion"]
+    assert said["R63.4"] == []
 
 
 def test_there_is_one_template_for_each_category_and_each_notice_is_there() -> None:
