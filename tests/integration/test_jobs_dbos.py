@@ -273,12 +273,12 @@ def test_partitions_have_limits_of_their_own_and_keys_still_count(site: Site) ->
 
 def test_a_rate_is_kept(site: Site) -> None:
     site.jobs.declare_queue("slow", QueueLimits(concurrency=4, per_second=2))
-    for number in range(5):
+    for number in range(7):
         site.enqueue(str(number), queue="slow")
     began = time.monotonic()
     site.start()
-    eventually(lambda: len(site.ran) == 5)
-    assert time.monotonic() - began >= 1.5
+    eventually(lambda: len(site.ran) == 7)
+    assert time.monotonic() - began >= 1.5, "three seconds; the engine counts by the instant it looked, so some less"
 
 
 def test_a_lost_job_of_our_own_comes_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
