@@ -63,6 +63,21 @@ def check_again(services: Services, actor: Actor, case_id: str, reason: str = ""
     return ledger.retry_on_conflict(once)
 
 
+def read_again(services: Services, actor: Actor, case_id: str, reason: str) -> CaseRow:
+    """`check_again` after the chart was changed for the case, also while it is being checked: that reading came first.
+
+    The caller has asked whether the person may change the chart.
+    """
+
+    def once() -> CaseRow:
+        case = ledger.load(services, actor.tenant, case_id)
+        if case.state != _S.CHECKING:
+            return check_again(services, actor, case_id, reason)
+        return restart(services, case, read_facts(case.facts), actor, reason)
+
+    return ledger.retry_on_conflict(once)
+
+
 def override(services: Services, actor: Actor, case_id: str, reason: str) -> CaseRow:
     """A clinician goes on in spite of the clinical gap, with a reason that is kept.
 

@@ -203,7 +203,7 @@ def finish(services: Services, actor: Actor, case_id: str, slug: str) -> CaseRow
         note={"kind": WRITTEN, "form": slug, "count": len(shelf.written)},
     )
     ledger.append_done(services, case, act)
-    return actions.check_again(services, actor, case_id, f"red flag attested: {deed.template.category}")
+    return actions.read_again(services, actor, case_id, f"red flag attested: {deed.template.category}")
 
 
 def _write_order(services: Services, case: CaseRow, deed: Deed, shelf: EhrShelf) -> None:

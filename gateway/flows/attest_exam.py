@@ -122,7 +122,7 @@ def record(services: Services, actor: Actor, case_id: str, slug: str, seen: str)
         note={"kind": RECORDED, "form": slug, "count": len(shelf.written), "role": ",".join(actor.roles)},
     )
     ledger.append_done(services, case, act)
-    return actions.check_again(services, actor, case_id, "examination recorded")
+    return actions.read_again(services, actor, case_id, "examination recorded")
 
 
 def _require_complete(services: Services, bench: Bench, form: Json, response: Json) -> None:
@@ -264,7 +264,7 @@ def finish(services: Services, actor: Actor, case_id: str) -> CaseRow:
     write(services, case, bench, kept, shelf)
     act = Act(verb="write-back", about=shelf.items(), note={"kind": CHANGED, "code": kept["code"]})
     ledger.append_done(services, case, act)
-    return actions.check_again(services, actor, case_id, "diagnosis of the order changed")
+    return actions.read_again(services, actor, case_id, "diagnosis of the order changed")
 
 
 def _element(found: Evaluation) -> ElementResult | None:

@@ -292,7 +292,10 @@ def test_a_case_that_jobs_move_meanwhile_refuses_no_examination(ward: Ward) -> N
     with moving(ward, case, times=2):
         recorded = examine(browser, case, WEAK_TRICEPS)
     assert recorded.headers["location"].endswith("/support"), alert(recorded)
-    ward.house.work()
+    assert ward.house.case(case.case_id).state == "checking", "the chart is being read for the examination"
     with moving(ward, case, times=2):
         assert assert_it(browser, case).status_code == 303
     assert codes(ward.order(), ward) == ["M54.12"]
+    ward.house.work()
+    assert ward.house.case(case.case_id).state == "held"
+    assert "diagnosis of the order changed" in str([event.note for event in ward.house.events(case.case_id)])
