@@ -670,7 +670,7 @@ def test_a_payer_that_is_too_slow_costs_its_word_only_and_is_heard_later(house: 
             gate.wait(30)
 
     house.payers.rules.append(slow)
-    answer = _direct(house, hooked("P02"), Budget(total_seconds=1.0))
+    answer = _direct(house, hooked("P02"), Budget(total_seconds=4.0))
     assert (len(answer["cards"]), "systemActions" in answer) == (1, False)
     (case_id,) = open_ids(house)
     assert not house.facts(case_id).need
